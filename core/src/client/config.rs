@@ -1,0 +1,61 @@
+//! What the caller decides about a session.
+
+use crate::storage::Text;
+use crate::time::Duration;
+
+/// How a [`ClientSession`](super::ClientSession) is to behave.
+#[derive(Clone, Debug)]
+pub struct ClientConfig<'b> {
+    pub(super) connect_string: Text<'b>,
+    pub(super) seed: u64,
+    pub(super) timeout: Duration,
+    pub(super) read_only: bool,
+    pub(super) close_timeout: Duration,
+    pub(super) frame_limit: usize,
+}
+
+impl<'b> ClientConfig<'b> {
+    /// A session on the hosts of `connect_string` (`h1:2181,h2:2181/chroot`).
+    ///
+    /// `seed` feeds host shuffling and back-off jitter: give every client another one, so that a
+    /// thousand of them do not move in step.
+    pub fn new(connect_string: impl Into<Text<'b>>, seed: u64) -> Self {
+        Self {
+            connect_string: connect_string.into(),
+            seed,
+            timeout: Duration::from_secs(10),
+            read_only: false,
+            close_timeout: Duration::from_secs(2),
+            frame_limit: 16 << 20,
+        }
+    }
+
+    /// The session timeout to ask for; the server answers with the one that holds. Default 10 s.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Accepts servers that have lost their quorum and serve reads only. Default: not.
+    #[must_use]
+    pub const fn allow_read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// How long a close may take before the session ends without the server's answer. Default 2 s.
+    #[must_use]
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// The longest frame in bytes that is still taken for a frame, and stepped over if it does not
+    /// fit the receive buffer; longer ones end the connection. Default 16 MiB.
+    #[must_use]
+    pub const fn frame_limit(mut self, limit: usize) -> Self {
+        self.frame_limit = limit;
+        self
+    }
+}

@@ -1,0 +1,128 @@
+//! What a session tells the application.
+
+use core::fmt;
+
+use crate::error::{DisconnectReason, OpError};
+use crate::wire::{EventType, Reply, SessionId, Xid, Zxid};
+
+/// Something the application should know, lent from the session until the next `&mut` call.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The session's state has changed.
+    State {
+        /// What it is now.
+        state: KeeperState,
+        /// Why.
+        cause: Cause,
+    },
+    /// A request is answered; each accepted request gets exactly one of these.
+    Reply {
+        /// The number that `submit` returned.
+        xid: Xid,
+        /// The last transaction applied on the server when it answered; 0 without an answer.
+        zxid: Zxid,
+        /// The answer.
+        result: Result<Reply<'a>, OpError>,
+    },
+    /// A watch has fired.
+    Notification {
+        /// What happened.
+        kind: EventType,
+        /// To which znode, as this session names it (below its chroot).
+        path: &'a str,
+    },
+    /// The server refused to re-register this session's watches after a reconnect: all of them are
+    /// gone and must be set again.
+    WatchesLost {
+        /// What the server said.
+        error: OpError,
+    },
+}
+
+/// A session's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum KeeperState {
+    /// No server is connected. The session may live on, or may have expired: only the ensemble
+    /// knows.
+    Disconnected,
+    /// A server is connected and the session lives.
+    SyncConnected,
+    /// A server without a quorum is connected: reads only.
+    ConnectedReadOnly,
+    /// A credential was refused. Final.
+    AuthFailed,
+    /// The session has expired: its ephemeral znodes and watches are gone. Final.
+    Expired,
+    /// The application closed the session. Final.
+    Closed,
+}
+
+impl KeeperState {
+    /// Whether a server is connected.
+    pub const fn is_connected(self) -> bool {
+        matches!(self, Self::SyncConnected | Self::ConnectedReadOnly)
+    }
+
+    /// Whether the session is over.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::AuthFailed | Self::Expired | Self::Closed)
+    }
+}
+
+/// Why a session's state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Cause {
+    /// A server gave a new session.
+    Established,
+    /// A server resumed the session.
+    Resumed,
+    /// The connection was lost.
+    Lost(DisconnectReason),
+    /// The session expired.
+    Expired(ExpiryReason),
+    /// A server refused a credential.
+    AuthRefused,
+    /// The application closed the session, and the ensemble confirmed it.
+    Closed,
+    /// The application closed the session, but the ensemble's answer did not come in time: its
+    /// ephemeral znodes may stay until the session times out.
+    ClosedUnconfirmed,
+}
+
+/// How it is known that a session has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ExpiryReason {
+    /// The ensemble said so: it does not know the session any more.
+    ToldByServer,
+    /// A server answered the attempt to resume with another session's id.
+    ResumedAsAnother {
+        /// The id it answered with.
+        got: SessionId,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Established => f.write_str("a new session was established"),
+            Self::Resumed => f.write_str("the session was resumed"),
+            Self::Lost(reason) => write!(f, "{reason}"),
+            Self::Expired(ExpiryReason::ToldByServer) => {
+                f.write_str("the ensemble says that the session has expired")
+            }
+            Self::Expired(ExpiryReason::ResumedAsAnother { got }) => {
+                write!(f, "the server resumed another session, {got}")
+            }
+            Self::AuthRefused => f.write_str("the server refused a credential"),
+            Self::Closed => f.write_str("closed, confirmed by the ensemble"),
+            Self::ClosedUnconfirmed => f.write_str("closed without the ensemble's answer"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The first frame each way.
+
+use core::ops::Range;
+
+use super::event::{Cause, ExpiryReason, KeeperState};
+use super::session::{ClientSession, Phase};
+use super::submit::Replay;
+use crate::error::DisconnectReason;
+use crate::time::Duration;
+use crate::wire::{
+    ConnectRequest, ConnectResponse, PASSWD_BYTES, Passwd, Reader, SessionId, WireError,
+};
+
+impl ClientSession<'_> {
+    /// The id to present: none unless a server that can write has known it, for the ids of
+    /// read-only servers are throw-aways.
+    const fn claim(&self) -> SessionId {
+        if self.resumable { self.session_id } else { SessionId::NONE }
+    }
+
+    pub(super) fn send_handshake(&mut self) {
+        self.inbox.clear();
+        self.outbox.clear();
+        let claim = self.claim();
+        let passwd = if claim.is_some() { self.passwd } else { Passwd::ZERO };
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: self.last_zxid,
+            // Always the wish, never the last grant, so that it does not shrink by reconnecting.
+            timeout: self.requested_timeout.as_wire_millis(),
+            session_id: claim,
+            passwd: Some(&passwd.0),
+            read_only: Some(self.read_only),
+        };
+        // The buffer was measured against this frame when the session was set up.
+        if self.outbox.frame(0, |w| request.write(w)).is_err() {
+            self.lose(DisconnectReason::ClosedInHandshake);
+        }
+    }
+
+    /// The server's answer; says whether the application is to be told of a connection.
+    pub(super) fn judge_handshake(&mut self, frame: Range<usize>) -> Option<Cause> {
+        let answer = match ConnectResponse::read(&mut Reader::new(self.inbox.frame(frame))) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.lose(DisconnectReason::Malformed(error));
+                return None;
+            }
+        };
+        let asked = self.claim();
+        let (id, timeout) = (answer.session_id, Duration::from_wire_millis(answer.timeout));
+        let passwd = answer.passwd.and_then(|bytes| <[u8; PASSWD_BYTES]>::try_from(bytes).ok());
+        let len = answer.passwd.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+        let read_only = answer.read_only.unwrap_or(false);
+
+        if timeout == Duration::ZERO {
+            if asked.is_some() {
+                let cause = Cause::Expired(ExpiryReason::ToldByServer);
+                self.end(KeeperState::Expired, cause);
+            } else {
+                self.lose(DisconnectReason::NewSessionRefused);
+            }
+            return None;
+        }
+        if asked.is_some() && id != asked {
+            let cause = Cause::Expired(ExpiryReason::ResumedAsAnother { got: id });
+            self.end(KeeperState::Expired, cause);
+            return None;
+        }
+        let Some(passwd) = passwd.filter(|_| id.is_some()) else {
+            self.lose(DisconnectReason::Malformed(WireError::BadLength { at: 16, len }));
+            return None;
+        };
+        (self.session_id, self.passwd) = (id, Passwd(passwd));
+        self.live.timeout = timeout;
+        self.resumable |= !read_only;
+        self.established_at = self.clock;
+        self.told =
+            if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
+        if matches!(self.phase, Phase::Priming { .. }) {
+            self.phase = Phase::Connected;
+            self.replay = Replay::start();
+            self.send_what_is_due();
+        }
+        Some(if asked.is_some() { Cause::Resumed } else { Cause::Established })
+    }
+}

@@ -1,0 +1,66 @@
+//! The client's side: one ZooKeeper session, over any number of connections.
+//!
+//! ```text
+//!             poll_timeout            handle_connected           server accepts
+//!  ┌─────────┐   over    ┌──────────┐        ┌─────────┐         ┌───────────┐
+//!  │ Backoff ├──────────►│ Dialling ├───────►│ Priming ├────────►│ Connected │
+//!  └─────────┘           └────┬─────┘        └────┬────┘         └─────┬─────┘
+//!       ▲                     │ refused, late     │ closed, late       │ lost, silent, garbled
+//!       │                     ▼                   ▼                    ▼
+//!       └─────────────────────┴──────────────── Draining ◄─────────────┘
+//!                                                 │ expired, closed, auth refused
+//!                                                 ▼
+//!                                               Ended
+//! ```
+//!
+//! *Backoff* waits; *Dialling* and *Priming* share the connect deadline; *Connected* pings and
+//! watches the read deadline; *Draining* tells what the last connection left behind: replies that
+//! had arrived, then `ConnectionLoss` for every other request in flight, then the state.
+//!
+//! # The driver's loop
+//! Pull events until there are none, look at the link, move bytes or wait for the deadline, tell the
+//! time:
+//!
+//! ```
+//! use zk_session::client::{ClientConfig, ClientSession, Event, KeeperState, Link};
+//! use zk_session::storage::Fixed;
+//! use zk_session::{Instant, Machine};
+//!
+//! let mut memory = Fixed::<2048, 1024, 512, 8>::new();
+//! let config = ClientConfig::new("10.0.0.1,10.0.0.2/app", 42);
+//! let now = Instant::from_millis(0);
+//! let mut session = ClientSession::new(config, memory.lend(), now).unwrap();
+//!
+//! session.handle_timeout(session.poll_timeout().unwrap());
+//! let Link::Dial(host) = session.poll_link() else { unreachable!() };
+//! assert!(session.host(host).unwrap().name.starts_with("10.0.0."));
+//! session.handle_connected(now);
+//! assert_eq!(session.poll_transmit().len(), 49); // the handshake, with its length
+//! # let answer = [0, 0, 0, 37, 0, 0, 0, 0, 0, 0, 39, 16, 1, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 16,
+//! #     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0];
+//! session.handle_bytes(now, &answer); // what the server sent
+//! while let Some(event) = session.poll_event() {
+//!     assert!(matches!(event, Event::State { state: KeeperState::SyncConnected, .. }));
+//! }
+//! ```
+
+mod config;
+mod connect_string;
+mod event;
+mod handshake;
+mod hosts;
+mod inflight;
+mod liveness;
+mod receive;
+mod registry;
+mod session;
+mod submit;
+
+pub use config::ClientConfig;
+pub use connect_string::{
+    ConnectString, ConnectStringError, ConnectStringErrorKind, DEFAULT_PORT, Host,
+};
+pub use event::{Cause, Event, ExpiryReason, KeeperState};
+pub use hosts::HostIndex;
+pub use inflight::InFlight;
+pub use session::{ClientSession, Link};

@@ -1,0 +1,467 @@
+//! The session itself: its state, its inputs and its views.
+
+use core::fmt;
+
+use super::config::ClientConfig;
+use super::connect_string::{ConnectString, Host};
+use super::event::{Cause, KeeperState};
+use super::hosts::{HostIndex, Hosts};
+use super::inflight::InFlight;
+use super::liveness::{Backoff, Liveness};
+use super::registry::Registry;
+use super::submit::{Replay, TAIL_RESERVE};
+use crate::error::{ConfigError, DisconnectReason};
+use crate::machine::{Io, Machine};
+use crate::rng::Rng;
+use crate::storage::{Inbox, Outbox, Queue, Storage, Text};
+use crate::time::{Duration, Instant};
+use crate::trace::debug_event;
+use crate::wire::{PASSWD_BYTES, Passwd, ReplyHeader, RequestHeader, SessionId, Xid, Zxid};
+
+/// One ZooKeeper client session. It outlives any number of connections.
+///
+/// See the [module](super) for its states and the driver's loop. Dropping it leaves the session to
+/// its timeout; [`close`](ClientSession::close) ends it at once.
+pub struct ClientSession<'b> {
+    pub(super) connect_string: Text<'b>,
+    /// Where the chroot begins in the connection string; its end if there is none.
+    chroot_at: usize,
+    pub(super) requested_timeout: Duration,
+    pub(super) read_only: bool,
+    pub(super) close_timeout: Duration,
+    pub(super) frame_limit: usize,
+
+    pub(super) inbox: Inbox<'b>,
+    pub(super) outbox: Outbox<'b>,
+    pub(super) registry: Registry<'b>,
+    pub(super) in_flight: Queue<'b, InFlight>,
+
+    pub(super) rng: Rng,
+    pub(super) hosts: Hosts,
+    pub(super) live: Liveness,
+    backoff: Backoff,
+    pub(super) phase: Phase,
+    /// The latest time that was told; the clock never runs backwards in here.
+    pub(super) clock: Instant,
+    pub(super) established_at: Instant,
+
+    pub(super) session_id: SessionId,
+    pub(super) passwd: Passwd,
+    /// Whether a server that can write has accepted the session: only then it can be resumed.
+    pub(super) resumable: bool,
+    pub(super) last_zxid: Zxid,
+    pub(super) next_xid: Xid,
+    /// The state that the application was last told.
+    pub(super) told: KeeperState,
+    pub(super) last_disconnect: Option<(HostIndex, DisconnectReason)>,
+
+    pub(super) replay: Replay,
+    pub(super) closing: Option<Closing>,
+}
+
+/// Where the session stands with its transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting before the next attempt.
+    Backoff { until: Instant },
+    /// Asking for a transport.
+    Dialling { deadline: Instant },
+    /// The handshake is on its way.
+    Priming { deadline: Instant },
+    /// The server has accepted the session.
+    Connected,
+    /// The connection is gone and what it left behind is being told; then `after`.
+    Draining { until: Instant, readable: Readable, after: After },
+    /// Over.
+    Ended,
+}
+
+/// What received bytes are still good for after a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readable {
+    /// Nothing.
+    Nothing,
+    /// They begin with the answer to the handshake.
+    Handshake,
+    /// They are replies and notifications.
+    Frames,
+}
+
+/// What follows a drained connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Another attempt.
+    Retry(DisconnectReason),
+    /// The end, in this state.
+    End(KeeperState, Cause),
+}
+
+/// The application has asked for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    /// When the session ends without the ensemble's answer.
+    pub(super) deadline: Instant,
+    /// The number of the closeSession, once it is in the transmit buffer.
+    pub(super) xid: Option<Xid>,
+}
+
+/// The wished-for state of the transport. A level, not an edge: look at it whenever you like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Link {
+    /// There is to be no transport; close it if there is one.
+    Down,
+    /// A transport to this host is to be opened, and the outcome told by
+    /// [`ClientSession::handle_connected`] or `handle_disconnected`.
+    Dial(HostIndex),
+    /// The transport is open and is to stay so.
+    Up,
+}
+
+/// How long an undrained session waits before it looks again.
+const UNDRAINED: Duration = Duration::from_millis(100);
+
+impl<'b> ClientSession<'b> {
+    /// The least a receive buffer can be: a handshake's answer.
+    const RECV_LEAST: usize = 4 + 21 + PASSWD_BYTES;
+    /// The least a transmit buffer can be: a handshake, or the shortest request beside what is
+    /// always kept free.
+    const TRANSMIT_LEAST: usize = 4 + 29 + PASSWD_BYTES;
+
+    /// Sets up a session that will ask for its first transport as soon as it is told the time.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the connection string is not valid, the timeout is zero or too long, or
+    /// the memory is too small to ever connect.
+    pub fn new(
+        config: ClientConfig<'b>,
+        storage: Storage<'b>,
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        let parsed =
+            ConnectString::parse(&config.connect_string).map_err(ConfigError::ConnectString)?;
+        let count = parsed.hosts().count();
+        let chroot_at = config.connect_string.len().saturating_sub(parsed.chroot().len());
+        if config.timeout == Duration::ZERO || i32::try_from(config.timeout.as_millis()).is_err() {
+            return Err(ConfigError::Timeout);
+        }
+        for (buffer, size, needed) in [
+            ("receive", storage.recv.limit(), Self::RECV_LEAST),
+            ("transmit", storage.transmit.limit(), Self::TRANSMIT_LEAST),
+        ] {
+            if size < needed {
+                return Err(ConfigError::BufferTooSmall { buffer, size, needed });
+            }
+        }
+        if storage.requests.limit() == 0 {
+            return Err(ConfigError::NoRequestSlots);
+        }
+        let mut rng = Rng::new(config.seed);
+        Ok(Self {
+            chroot_at,
+            requested_timeout: config.timeout,
+            read_only: config.read_only,
+            close_timeout: config.close_timeout,
+            frame_limit: config.frame_limit,
+            connect_string: config.connect_string,
+            inbox: Inbox::new(storage.recv),
+            outbox: Outbox::new(storage.transmit),
+            registry: Registry::new(storage.registry),
+            in_flight: storage.requests,
+            hosts: Hosts::new(count, &mut rng),
+            rng,
+            live: Liveness::new(config.timeout, now),
+            backoff: Backoff::new(),
+            phase: Phase::Backoff { until: now },
+            clock: now,
+            established_at: now,
+            session_id: SessionId::NONE,
+            passwd: Passwd::ZERO,
+            resumable: false,
+            last_zxid: Zxid(0),
+            next_xid: Xid(1),
+            told: KeeperState::Disconnected,
+            last_disconnect: None,
+            replay: Replay::default(),
+            closing: None,
+        })
+    }
+
+    /// The session's id; none before a server has given one, and the last one after the end.
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// The timeout that holds: negotiated once connected, requested before.
+    pub const fn timeout(&self) -> Duration {
+        self.live.timeout
+    }
+
+    /// The newest transaction that an answer told of.
+    pub const fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// The state that was last told by an event.
+    pub const fn state(&self) -> KeeperState {
+        self.told
+    }
+
+    /// The host that is connected, or was last tried.
+    pub fn current_host(&self) -> HostIndex {
+        self.hosts.current()
+    }
+
+    /// The name and port of a host.
+    pub fn host(&self, host: HostIndex) -> Option<Host<'_>> {
+        host.of(&ConnectString::parse(&self.connect_string).ok()?)
+    }
+
+    /// Where this session's `/` lies on the server; empty for the server's own root.
+    pub fn chroot(&self) -> &str {
+        self.connect_string.get(self.chroot_at..).filter(|c| *c != "/").unwrap_or_default()
+    }
+
+    /// Which host was lost or could not be reached last, and why. Failed attempts raise no event
+    /// while the session is disconnected anyway.
+    pub const fn last_disconnect(&self) -> Option<(HostIndex, DisconnectReason)> {
+        self.last_disconnect
+    }
+
+    /// How many watches would be registered again on a new connection.
+    pub fn watches(&self) -> usize {
+        self.registry.watches()
+    }
+
+    /// The dialled transport is open.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.tick(now);
+        if let Phase::Dialling { deadline } = self.phase {
+            self.phase = Phase::Priming { deadline };
+            self.live.heard(self.clock);
+            self.send_handshake();
+        }
+    }
+
+    /// What is to become of the transport.
+    pub fn poll_link(&self) -> Link {
+        match self.phase {
+            Phase::Dialling { .. } => Link::Dial(self.hosts.current()),
+            Phase::Priming { .. } | Phase::Connected => Link::Up,
+            Phase::Backoff { .. } | Phase::Draining { .. } | Phase::Ended => Link::Down,
+        }
+    }
+
+    /// Asks for the end of the session: its ephemeral znodes go at once. Requests in flight are
+    /// still answered; new ones are refused. The final `Closed` comes with the ensemble's answer,
+    /// or without it after the configured close timeout.
+    pub fn close(&mut self, now: Instant) {
+        self.tick(now);
+        if self.closing.is_some() || self.is_ending() {
+            return;
+        }
+        let deadline = self.clock.after(self.close_timeout);
+        self.closing = Some(Closing { deadline, xid: None });
+        if !self.session_id.is_some() && !matches!(self.phase, Phase::Priming { .. }) {
+            // No server knows of this session.
+            return self.end(KeeperState::Closed, Cause::Closed);
+        }
+        self.send_what_is_due();
+    }
+
+    /// Starts a new session after the last one has ended, with the same memory and configuration.
+    /// Watches and credentials of the old session are forgotten. Does nothing before the end.
+    pub fn reopen(&mut self, now: Instant) {
+        self.tick(now);
+        if !matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        self.inbox.clear();
+        self.outbox.clear();
+        self.registry.clear();
+        self.in_flight.clear();
+        self.live = Liveness::new(self.requested_timeout, self.clock);
+        (self.session_id, self.passwd) = (SessionId::NONE, Passwd::ZERO);
+        self.resumable = false;
+        self.last_zxid = Zxid(0);
+        self.told = KeeperState::Disconnected;
+        self.closing = None;
+        let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
+        self.phase = Phase::Backoff { until: self.clock.after(delay) };
+    }
+
+    /// Whether the end has come, told or not.
+    pub(super) const fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ended | Phase::Draining { after: After::End(..), .. })
+    }
+
+    /// Whether there is to be a transport and it is open.
+    const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Priming { .. } | Phase::Connected)
+    }
+
+    pub(super) const fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.clock = self.clock.max(now);
+    }
+
+    /// The connection, or the attempt at one, is over; the session goes on.
+    pub(super) fn lose(&mut self, reason: DisconnectReason) {
+        let readable = match (self.phase, reason) {
+            (
+                Phase::Priming { .. },
+                DisconnectReason::ClosedInHandshake | DisconnectReason::ConnectTimeout,
+            ) => Readable::Handshake,
+            (
+                Phase::Connected,
+                DisconnectReason::TransportClosed | DisconnectReason::ReadTimeout,
+            ) => Readable::Frames,
+            _ => Readable::Nothing,
+        };
+        if self.is_connected() {
+            let proved = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
+            if self.clock.since(self.established_at) >= proved {
+                self.backoff.reset();
+            }
+        }
+        self.last_disconnect = Some((self.hosts.current(), reason));
+        debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
+        self.outbox.clear();
+        let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
+        let after = match self.closing {
+            Some(Closing { xid: Some(_), .. }) => {
+                After::End(KeeperState::Closed, Cause::ClosedUnconfirmed)
+            }
+            _ => After::Retry(reason),
+        };
+        self.phase = Phase::Draining { until: self.clock.after(delay), readable, after };
+    }
+
+    /// The session is over.
+    pub(super) fn end(&mut self, state: KeeperState, cause: Cause) {
+        if self.is_ending() {
+            return;
+        }
+        self.outbox.clear();
+        let until = self.clock.after(UNDRAINED);
+        let after = After::End(state, cause);
+        self.phase = Phase::Draining { until, readable: Readable::Nothing, after };
+    }
+
+    fn dial(&mut self) {
+        self.hosts.advance();
+        let time = self.live.attempt_time(self.hosts.count());
+        self.phase = Phase::Dialling { deadline: self.clock.after(time) };
+    }
+
+    /// What the passing of time does.
+    fn on_time(&mut self) {
+        let now = self.clock;
+        if self.closing.is_some_and(|closing| now >= closing.deadline) && !self.is_ending() {
+            return self.end(KeeperState::Closed, Cause::ClosedUnconfirmed);
+        }
+        match self.phase {
+            Phase::Backoff { until } if now >= until => self.dial(),
+            Phase::Dialling { deadline } | Phase::Priming { deadline } if now >= deadline => {
+                self.lose(DisconnectReason::ConnectTimeout);
+            }
+            Phase::Connected if self.read_deadline().is_some_and(|at| now >= at) => {
+                self.lose(DisconnectReason::ReadTimeout);
+            }
+            Phase::Connected if now >= self.live.ping_deadline() => self.send_ping(),
+            Phase::Draining { until, readable, after } if now >= until => {
+                // The application has not pulled what is left; nothing may overtake it.
+                let until = now.after(UNDRAINED);
+                self.phase = Phase::Draining { until, readable, after };
+            }
+            _ => {}
+        }
+    }
+
+    /// A full receive buffer that the application does not empty is not the server's silence.
+    fn read_deadline(&self) -> Option<Instant> {
+        (!self.inbox.is_full()).then(|| self.live.read_deadline())
+    }
+}
+
+impl Machine for ClientSession<'_> {
+    fn handle_received(&mut self, now: Instant, n: usize) {
+        self.tick(now);
+        if self.is_up() && n > 0 {
+            self.inbox.received(n);
+            self.live.heard(self.clock);
+        }
+    }
+
+    fn handle_transmitted(&mut self, now: Instant, n: usize) {
+        self.tick(now);
+        if self.is_up() && n > 0 && !self.outbox.is_empty() {
+            self.outbox.transmitted(n);
+            self.live.sent(self.clock);
+            if self.is_connected() {
+                self.send_what_is_due();
+            }
+        }
+    }
+
+    fn handle_disconnected(&mut self, now: Instant) {
+        self.tick(now);
+        match self.phase {
+            Phase::Dialling { .. } => self.lose(DisconnectReason::DialFailed),
+            Phase::Priming { .. } => self.lose(DisconnectReason::ClosedInHandshake),
+            Phase::Connected => self.lose(DisconnectReason::TransportClosed),
+            Phase::Backoff { .. } | Phase::Draining { .. } | Phase::Ended => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+        self.on_time();
+    }
+
+    fn poll_transmit(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let next = match self.phase {
+            Phase::Backoff { until } | Phase::Draining { until, .. } => until,
+            Phase::Dialling { deadline } | Phase::Priming { deadline } => deadline,
+            Phase::Connected => {
+                let ping = self.live.ping_deadline();
+                self.read_deadline().map_or(ping, |read| ping.min(read))
+            }
+            Phase::Ended => return None,
+        };
+        match self.closing {
+            Some(closing) if !self.is_ending() => Some(next.min(closing.deadline)),
+            _ => Some(next),
+        }
+    }
+
+    fn poll_io(&mut self) -> Io<'_> {
+        let recv: &mut [u8] = if self.is_up() { self.inbox.spare() } else { &mut [] };
+        Io { recv, transmit: self.outbox.pending() }
+    }
+}
+
+/// The password stays out.
+impl fmt::Debug for ClientSession<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSession")
+            .field("connect_string", &self.connect_string)
+            .field("session_id", &self.session_id)
+            .field("timeout", &self.live.timeout)
+            .field("state", &self.told)
+            .field("phase", &self.phase)
+            .field("last_zxid", &self.last_zxid)
+            .field("in_flight", &self.in_flight.len())
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(TAIL_RESERVE >= 2 * (4 + RequestHeader::BYTES));
+const _: () = assert!(ClientSession::RECV_LEAST >= 4 + ReplyHeader::BYTES);

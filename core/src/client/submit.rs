@@ -1,0 +1,265 @@
+//! What the session sends: requests, pings, and what a new connection must hear again.
+
+use super::inflight::InFlight;
+use super::registry::{Chunk, Registry, WatchKind, Wish};
+use super::session::ClientSession;
+use crate::error::SubmitError;
+use crate::path::{self, Last};
+use crate::storage::NoRoom;
+use crate::wire::{
+    AddWatchMode, CreateMode, LENGTH_BYTES, OpCode, ReplyHeader, Request, RequestHeader, Ustring,
+    Writer, Xid,
+};
+
+/// Bytes of the transmit buffer that requests leave free, so that a ping and a closeSession always
+/// fit.
+pub(super) const TAIL_RESERVE: usize = 2 * (LENGTH_BYTES + RequestHeader::BYTES);
+
+/// What a new connection is still to be told before any request, and what it is still to answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Replay {
+    stage: Stage,
+    /// Auth packets sent by the replay and not yet answered.
+    pub(super) auths: u32,
+    /// setWatches frames not yet answered.
+    pub(super) set_watches: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Credentials from this place in the registry on.
+    Auth(usize),
+    /// Watches from this place in the registry on.
+    Watches(usize),
+    #[default]
+    Done,
+}
+
+impl Replay {
+    pub(super) const fn start() -> Self {
+        Self { stage: Stage::Auth(0), auths: 0, set_watches: 0 }
+    }
+}
+
+impl ClientSession<'_> {
+    /// Whether a small request would be accepted now.
+    pub fn can_submit(&self) -> bool {
+        // An empty buffer, however small, is as good as it gets.
+        let room = self.outbox.is_empty() || self.outbox.free() > 4 * TAIL_RESERVE;
+        self.is_open() && !self.in_flight.is_full() && room
+    }
+
+    /// Hands a request over: it leaves in the order of the calls and is answered by exactly one
+    /// [`Event::Reply`](super::Event::Reply) with the returned number, whatever happens. Paths are
+    /// relative to the session's chroot.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing has changed then, and
+    /// [`is_temporary`](SubmitError::is_temporary) says whether to try again.
+    pub fn submit(&mut self, request: &Request<'_>) -> Result<Xid, SubmitError> {
+        if !self.is_open() {
+            let over = self.closing.is_some() || self.is_ending();
+            return Err(if over { SubmitError::Ended } else { SubmitError::NotConnected });
+        }
+        check_paths(request)?;
+        if self.in_flight.is_full() {
+            return Err(SubmitError::InFlightFull);
+        }
+        let wish = wish(request)?;
+        self.check_registry(request, wish)?;
+
+        // Nothing of the session is changed before the frame is in the buffer.
+        let (xid, op) = (self.next_xid, request.op());
+        let on_wire = if op == OpCode::Auth { Xid::AUTH } else { xid };
+        let header = RequestHeader { xid: on_wire, op: op.to_wire() };
+        let limit = self.outbox.limit().saturating_sub(TAIL_RESERVE);
+        let chroot = chroot(&self.connect_string, self.chroot().len());
+        self.outbox
+            .frame_under(chroot, TAIL_RESERVE, |w| {
+                header.write(w);
+                request.encode(w);
+            })
+            .map_err(|NoRoom { needed, free }| {
+                if needed > limit {
+                    SubmitError::TooLarge { needed, limit }
+                } else {
+                    SubmitError::TransmitFull { needed, free }
+                }
+            })?;
+
+        match (wish, request.path().and_then(Ustring::as_bytes)) {
+            (Some(_), Some(path)) => self.registry.add_pending(path),
+            _ if op == OpCode::Auth => self.registry.add_auth(request),
+            _ => {}
+        }
+        self.next_xid = xid.next();
+        // Checked above not to be full.
+        let _ = self.in_flight.push(InFlight::new(xid, op, wish));
+        Ok(xid)
+    }
+
+    /// Whether requests can be taken: connected, everything replayed, not closing.
+    fn is_open(&self) -> bool {
+        self.is_connected() && self.replay.stage == Stage::Done && self.closing.is_none()
+    }
+
+    /// Whether there is room to remember what the request asks to be remembered.
+    #[inline]
+    fn check_registry(&self, request: &Request<'_>, wish: Option<Wish>) -> Result<(), SubmitError> {
+        let needed = match (wish, request) {
+            (Some(_), _) => {
+                let path = request.path().and_then(Ustring::as_bytes).unwrap_or_default();
+                self.check_watch_fits(path)?;
+                Registry::cost(path.len())
+            }
+            (None, Request::Auth { .. }) => self.registry.auth_cost(request),
+            (None, _) => return Ok(()),
+        };
+        let free = self.registry.free();
+        if needed > free {
+            return Err(SubmitError::RegistryFull { needed, free });
+        }
+        Ok(())
+    }
+
+    /// A watch must fit the frame that registers it again and the event that it brings.
+    fn check_watch_fits(&self, path: &[u8]) -> Result<(), SubmitError> {
+        const EVENT: usize = LENGTH_BYTES + ReplyHeader::BYTES + 8 + 4;
+        let path = path.len().saturating_add(self.chroot().len());
+        for (needed, limit) in [
+            (
+                path.saturating_add(Chunk::OVERHEAD).saturating_add(4),
+                self.outbox.limit().saturating_sub(TAIL_RESERVE),
+            ),
+            (path.saturating_add(EVENT), self.inbox.longest_frame().saturating_add(LENGTH_BYTES)),
+        ] {
+            if needed > limit {
+                return Err(SubmitError::TooLarge { needed, limit });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_ping(&mut self) {
+        let header = RequestHeader { xid: Xid::PING, op: OpCode::Ping.to_wire() };
+        // Requests leave room for one ping; if that one has not left yet, it will do.
+        let _ = self.outbox.frame(TAIL_RESERVE / 2, |w| header.write(w));
+        self.live.sent(self.clock);
+    }
+
+    /// Goes on with the replay, and then with a close that waits for it.
+    pub(super) fn send_what_is_due(&mut self) {
+        if !self.is_connected() {
+            return;
+        }
+        if self.closing.is_some_and(|closing| closing.xid.is_none()) {
+            self.replay.stage = Stage::Done;
+            return self.send_close();
+        }
+        while self.replay.stage != Stage::Done && self.replay_one() {}
+    }
+
+    fn send_close(&mut self) {
+        let xid = self.next_xid;
+        let header = RequestHeader { xid, op: OpCode::CloseSession.to_wire() };
+        if self.outbox.frame(0, |w| header.write(w)).is_ok() {
+            self.next_xid = xid.next();
+            if let Some(closing) = &mut self.closing {
+                closing.xid = Some(xid);
+            }
+        }
+    }
+
+    /// Sends one more frame of the replay; says whether there was room for it.
+    fn replay_one(&mut self) -> bool {
+        let room = self.outbox.free().saturating_sub(TAIL_RESERVE);
+        match self.replay.stage {
+            Stage::Auth(from) => {
+                let Some((packet, next)) = self.registry.next_auth(from) else {
+                    self.replay.stage = Stage::Watches(0);
+                    return true;
+                };
+                let header = RequestHeader { xid: Xid::AUTH, op: OpCode::Auth.to_wire() };
+                let sent = self.outbox.frame(TAIL_RESERVE, |w| {
+                    header.write(w);
+                    w.raw(packet);
+                });
+                if sent.is_err() {
+                    return false;
+                }
+                self.replay.stage = Stage::Auth(next);
+                self.replay.auths = self.replay.auths.saturating_add(1);
+            }
+            Stage::Watches(from) => {
+                let chroot = chroot(&self.connect_string, self.chroot().len());
+                let Some(chunk) = self.registry.next_chunk(from, room, chroot) else {
+                    self.replay.stage = Stage::Done;
+                    return true;
+                };
+                let (registry, zxid) = (&self.registry, self.last_zxid);
+                let write = |w: &mut Writer<'_>| registry.write_chunk(&chunk, zxid, w);
+                if chunk.watches == 0
+                    || self.outbox.frame_under(chroot, TAIL_RESERVE, write).is_err()
+                {
+                    return false;
+                }
+                self.replay.stage = Stage::Watches(chunk.to);
+                self.replay.set_watches = self.replay.set_watches.saturating_add(1);
+            }
+            Stage::Done => {}
+        }
+        true
+    }
+}
+
+/// The last `len` bytes of the connection string, borrowed from it alone.
+fn chroot(connect_string: &str, len: usize) -> &str {
+    let start = connect_string.len().saturating_sub(len);
+    connect_string.get(start..).unwrap_or_default()
+}
+
+/// The watch that a request wishes for.
+fn wish(request: &Request<'_>) -> Result<Option<Wish>, SubmitError> {
+    Ok(match *request {
+        Request::Exists { watch: true, .. } => Some(Wish::Exists),
+        Request::GetData { watch: true, .. } => Some(Wish::Success(WatchKind::Data)),
+        Request::GetChildren { watch: true, .. } | Request::GetChildren2 { watch: true, .. } => {
+            Some(Wish::Success(WatchKind::Child))
+        }
+        Request::AddWatch { mode, .. } => match AddWatchMode::from_wire(mode) {
+            Some(AddWatchMode::Persistent) => Some(Wish::Success(WatchKind::Persistent)),
+            Some(AddWatchMode::PersistentRecursive) => Some(Wish::Success(WatchKind::Recursive)),
+            None => None,
+        },
+        // What the session sends by itself, or (check) what no server answers.
+        Request::Ping
+        | Request::Check { .. }
+        | Request::CloseSession
+        | Request::SetWatches(_)
+        | Request::SetWatches2(_) => return Err(SubmitError::Reserved),
+        // Not offered yet: they need the session to keep books that it does not keep.
+        Request::Sasl { .. } | Request::RemoveWatches { .. } | Request::CheckWatches { .. } => {
+            return Err(SubmitError::Reserved);
+        }
+        _ => None,
+    })
+}
+
+/// Paths are checked before they leave, as the Java client does.
+fn check_paths(request: &Request<'_>) -> Result<(), SubmitError> {
+    let flags = match request {
+        Request::Create(create) | Request::Create2(create) => create.flags,
+        Request::CreateTtl(ttl) => ttl.create.flags,
+        Request::Multi(items) | Request::MultiRead(items) => {
+            return items.iter().try_for_each(|item| check_path(item.path(), item.flags()));
+        }
+        _ => 0,
+    };
+    request.path().map_or(Ok(()), |path| check_path(path, flags))
+}
+
+fn check_path(path: Ustring<'_>, flags: i32) -> Result<(), SubmitError> {
+    let sequential = CreateMode::from_flags(flags).is_some_and(CreateMode::is_sequential);
+    let last = if sequential { Last::Sequential } else { Last::Plain };
+    path::check(path.as_bytes().unwrap_or_default(), last).map_err(SubmitError::Path)
+}

@@ -1,0 +1,43 @@
+//! A small seeded generator for shuffles and jitter. Not for secrets.
+
+/// SplitMix64: one addition and three multiply-xor rounds a draw, any seed is a good seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `low..=high`; `low` if the range is empty.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        let span = high.saturating_sub(low).saturating_add(1);
+        low.saturating_add(self.next().checked_rem(span).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_stay_within_their_range_and_reach_both_ends() {
+        let mut rng = Rng::new(7);
+        let mut seen = [false; 4];
+        for _ in 0..200 {
+            let n = rng.between(3, 6);
+            assert!((3..=6).contains(&n));
+            seen[usize::try_from(n - 3).unwrap()] = true;
+        }
+        assert_eq!(seen, [true; 4]);
+        assert_eq!(rng.between(9, 2), 9);
+    }
+}

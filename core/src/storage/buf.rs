@@ -1,0 +1,76 @@
+//! A byte buffer that is either lent or owned.
+
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
+
+/// Bytes of the caller, or a vector that grows up to a limit.
+pub(crate) enum Buf<'b> {
+    Lent(&'b mut [u8]),
+    #[cfg(feature = "alloc")]
+    Owned {
+        bytes: Vec<u8>,
+        limit: usize,
+    },
+}
+
+impl<'b> Buf<'b> {
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn owned(limit: usize) -> Self {
+        Self::Owned { bytes: Vec::new(), limit }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Owned { bytes, .. } => bytes,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Owned { bytes, .. } => bytes,
+        }
+    }
+
+    /// The most bytes there can ever be.
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        match self {
+            Self::Lent(bytes) => bytes.len(),
+            #[cfg(feature = "alloc")]
+            Self::Owned { limit, .. } => *limit,
+        }
+    }
+
+    /// Makes at least `len` bytes available if the limit allows; says whether it did.
+    pub(crate) fn reach(&mut self, len: usize) -> bool {
+        match self {
+            Self::Lent(bytes) => len <= bytes.len(),
+            #[cfg(feature = "alloc")]
+            Self::Owned { bytes, limit } => {
+                if len > *limit {
+                    return false;
+                }
+                if len > bytes.len() {
+                    // Doubling keeps the number of moves small; the limit caps it.
+                    let grown = bytes.len().saturating_mul(2).clamp(len, *limit);
+                    bytes.resize(grown, 0);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// Copies `from` to the start of `to`; the shorter of the two decides.
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    let n = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
+        to.copy_from_slice(from);
+    }
+}

@@ -1,0 +1,229 @@
+//! Received bytes, cut into frames.
+
+use core::ops::Range;
+
+use super::buf::Buf;
+use crate::wire::LENGTH_BYTES;
+
+/// The receive buffer: a window of bytes that have arrived and are not yet consumed.
+pub(crate) struct Inbox<'b> {
+    buf: Buf<'b>,
+    head: usize,
+    tail: usize,
+    /// Bytes at the head that are lent to the application until the next call.
+    lent: usize,
+    /// Bytes of an oversize frame that are still to be stepped over as they arrive.
+    skip: usize,
+    /// The last read took all the room there was: more is worth having.
+    filled: bool,
+}
+
+/// What lies at the head of the receive buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NextFrame {
+    /// Not enough bytes yet.
+    Partial,
+    /// A whole frame, without its length; released at the next call.
+    Whole(Range<usize>),
+    /// The first bytes of a frame that will never fit; the rest is stepped over.
+    Oversize { len: usize, start: Range<usize> },
+    /// A length that no peer means.
+    BadLength(i32),
+}
+
+/// The least an owned buffer offers to a read.
+const READ_STEP: usize = 2048;
+
+/// How large an owned buffer grows merely to read more at once.
+const READ_MOST: usize = 256 << 10;
+
+impl<'b> Inbox<'b> {
+    pub(crate) const fn new(buf: Buf<'b>) -> Self {
+        Self { buf, head: 0, tail: 0, lent: 0, skip: 0, filled: false }
+    }
+
+    /// The longest frame that fits whole.
+    #[inline]
+    pub(crate) fn longest_frame(&self) -> usize {
+        self.buf.limit().saturating_sub(LENGTH_BYTES)
+    }
+
+    /// Forgets everything, for a new connection.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        (self.head, self.tail, self.lent, self.skip) = (0, 0, 0, 0);
+    }
+
+    /// Whether the buffer is full of bytes that wait to be pulled.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.tail.saturating_sub(self.head) >= self.buf.limit()
+    }
+
+    /// Free room behind the received bytes.
+    #[inline]
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        self.release();
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        }
+        let used = self.tail.saturating_sub(self.head);
+        // The frame under way decides how much room is needed; before its length is known, any.
+        let frame = match self.length() {
+            Some(len) => LENGTH_BYTES.saturating_add(usize::try_from(len).unwrap_or(0)),
+            None => LENGTH_BYTES,
+        };
+        let wanted = frame.max(used.saturating_add(1)).min(self.buf.limit());
+        let have = self.buf.bytes().len();
+        if self.head > 0 && self.head.saturating_add(wanted) > have {
+            self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
+            (self.head, self.tail) = (0, used);
+        }
+        if self.head.saturating_add(wanted) > have || (self.tail == have && self.head == 0) {
+            let step = used.saturating_add(READ_STEP).min(self.buf.limit());
+            self.buf.reach(wanted.max(step));
+        }
+        if core::mem::take(&mut self.filled) && have < READ_MOST {
+            self.buf.reach(have.saturating_mul(2).min(self.buf.limit()));
+        }
+        let tail = self.tail;
+        self.buf.bytes_mut().get_mut(tail..).unwrap_or_default()
+    }
+
+    /// `n` bytes have been written to the start of [`spare`](Self::spare).
+    #[inline]
+    pub(crate) fn received(&mut self, n: usize) {
+        let n = n.min(self.buf.bytes().len().saturating_sub(self.tail));
+        self.tail = self.tail.saturating_add(n);
+        self.filled = self.tail == self.buf.bytes().len();
+        self.step_over();
+    }
+
+    /// The next frame, at most `limit` bytes long; `peek` bytes of an oversize one are awaited.
+    #[inline]
+    pub(crate) fn next(&mut self, limit: usize, peek: usize) -> NextFrame {
+        self.release();
+        self.step_over();
+        let Some(raw) = self.length() else { return NextFrame::Partial };
+        let len = match usize::try_from(raw) {
+            Ok(len) if len > 0 && len <= limit => len,
+            _ => return NextFrame::BadLength(raw),
+        };
+        let start = self.head.saturating_add(LENGTH_BYTES);
+        let end = start.saturating_add(len);
+        if end <= self.tail {
+            self.lent = LENGTH_BYTES.saturating_add(len);
+            return NextFrame::Whole(start..end);
+        }
+        if len <= self.longest_frame() {
+            return NextFrame::Partial;
+        }
+        let peeked = start.saturating_add(peek.min(self.longest_frame()));
+        if self.tail < peeked {
+            return NextFrame::Partial;
+        }
+        self.lent = self.tail.saturating_sub(self.head);
+        self.skip = end.saturating_sub(self.tail);
+        NextFrame::Oversize { len, start: start..peeked }
+    }
+
+    /// The bytes of a range that [`next`](Self::next) gave.
+    #[inline]
+    pub(crate) fn frame(&self, range: Range<usize>) -> &[u8] {
+        self.buf.bytes().get(range).unwrap_or_default()
+    }
+
+    /// The length field at the head, if it has arrived.
+    fn length(&self) -> Option<i32> {
+        let end = self.head.saturating_add(LENGTH_BYTES);
+        if end > self.tail {
+            return None;
+        }
+        let bytes = self.buf.bytes().get(self.head..end)?;
+        bytes.try_into().ok().map(i32::from_be_bytes)
+    }
+
+    fn release(&mut self) {
+        self.head = self.head.saturating_add(self.lent).min(self.tail);
+        self.lent = 0;
+    }
+
+    fn step_over(&mut self) {
+        if self.skip > 0 && self.lent == 0 {
+            let n = self.skip.min(self.tail.saturating_sub(self.head));
+            self.head = self.head.saturating_add(n);
+            self.skip = self.skip.saturating_sub(n);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(inbox: &mut Inbox<'_>, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = inbox.spare();
+            let n = spare.len().min(bytes.len());
+            assert!(n > 0, "no room");
+            spare[..n].copy_from_slice(&bytes[..n]);
+            inbox.received(n);
+            bytes = &bytes[n..];
+        }
+    }
+
+    #[test]
+    fn frames_come_out_however_they_are_split() {
+        let mut memory = [0; 16];
+        let mut inbox = Inbox::new(Buf::Lent(&mut memory));
+        for byte in [0, 0, 0, 2, 7] {
+            assert_eq!(inbox.next(99, 4), NextFrame::Partial);
+            feed(&mut inbox, &[byte]);
+        }
+        feed(&mut inbox, &[8, 0, 0, 0, 1, 9]);
+        let NextFrame::Whole(range) = inbox.next(99, 4) else { panic!() };
+        assert_eq!(inbox.frame(range), [7, 8]);
+        let NextFrame::Whole(range) = inbox.next(99, 4) else { panic!() };
+        assert_eq!(inbox.frame(range), [9]);
+        assert_eq!(inbox.next(99, 4), NextFrame::Partial);
+    }
+
+    #[test]
+    fn an_oversize_frame_is_stepped_over_and_the_next_one_is_found() {
+        let mut memory = [0; 12];
+        let mut inbox = Inbox::new(Buf::Lent(&mut memory));
+        feed(&mut inbox, &[0, 0, 0, 20, 1, 2, 3]);
+        assert_eq!(inbox.next(99, 4), NextFrame::Partial);
+        feed(&mut inbox, &[4]);
+        let NextFrame::Oversize { len: 20, start } = inbox.next(99, 4) else { panic!() };
+        assert_eq!(inbox.frame(start), [1, 2, 3, 4]);
+        for _ in 0..16 {
+            assert_eq!(inbox.next(99, 4), NextFrame::Partial);
+            feed(&mut inbox, &[0xff]);
+        }
+        feed(&mut inbox, &[0, 0, 0, 1, 5]);
+        let NextFrame::Whole(range) = inbox.next(99, 4) else { panic!() };
+        assert_eq!(inbox.frame(range), [5]);
+    }
+
+    #[test]
+    fn impossible_lengths_are_named() {
+        for bytes in [[0, 0, 0, 0], [0xff; 4], [0x7f, 0xff, 0xff, 0xff]] {
+            let mut memory = [0; 12];
+            let mut inbox = Inbox::new(Buf::Lent(&mut memory));
+            feed(&mut inbox, &bytes);
+            assert_eq!(inbox.next(99, 4), NextFrame::BadLength(i32::from_be_bytes(bytes)));
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn an_owned_buffer_grows_to_its_limit_and_no_further() {
+        let mut inbox = Inbox::new(Buf::owned(5000));
+        let mut frame = std::vec![0; 4004];
+        frame[..4].copy_from_slice(&4000_i32.to_be_bytes());
+        feed(&mut inbox, &frame);
+        assert_eq!(inbox.next(9999, 4), NextFrame::Whole(4..4004));
+        assert!(inbox.spare().len() <= 5000);
+    }
+}

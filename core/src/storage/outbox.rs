@@ -1,0 +1,163 @@
+//! Bytes to send.
+
+use super::buf::Buf;
+use crate::wire::{LENGTH_BYTES, Writer};
+
+/// The transmit buffer: frames that wait to leave, in order.
+pub(crate) struct Outbox<'b> {
+    buf: Buf<'b>,
+    head: usize,
+    tail: usize,
+}
+
+/// A frame that does not fit now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom {
+    /// Bytes of the frame with its length.
+    pub(crate) needed: usize,
+    /// Bytes that are free.
+    pub(crate) free: usize,
+}
+
+impl<'b> Outbox<'b> {
+    pub(crate) const fn new(buf: Buf<'b>) -> Self {
+        Self { buf, head: 0, tail: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.buf.limit()
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        (self.head, self.tail) = (0, 0);
+    }
+
+    #[inline]
+    pub(crate) fn pending(&self) -> &[u8] {
+        self.buf.bytes().get(self.head..self.tail).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == self.tail
+    }
+
+    /// Bytes that can still be appended.
+    #[inline]
+    pub(crate) fn free(&self) -> usize {
+        self.buf.limit().saturating_sub(self.tail.saturating_sub(self.head))
+    }
+
+    /// `n` bytes of [`pending`](Self::pending) have left.
+    #[inline]
+    pub(crate) fn transmitted(&mut self, n: usize) {
+        self.head = self.head.saturating_add(n).min(self.tail);
+        if self.head == self.tail {
+            self.clear();
+        }
+    }
+
+    /// Appends one frame and leaves `reserve` bytes free behind it; on refusal nothing changes.
+    #[inline]
+    pub(crate) fn frame(
+        &mut self,
+        reserve: usize,
+        write: impl Fn(&mut Writer<'_>),
+    ) -> Result<(), NoRoom> {
+        self.frame_under("", reserve, write)
+    }
+
+    /// As [`frame`](Self::frame), with a chroot before every znode path.
+    #[inline]
+    pub(crate) fn frame_under(
+        &mut self,
+        chroot: &str,
+        reserve: usize,
+        write: impl Fn(&mut Writer<'_>),
+    ) -> Result<(), NoRoom> {
+        let needed = match self.try_frame(chroot, reserve, &write) {
+            Ok(()) => return Ok(()),
+            Err(needed) => needed,
+        };
+        let free = self.free().saturating_sub(reserve);
+        if needed > free {
+            return Err(NoRoom { needed, free });
+        }
+        self.make_room(needed.saturating_add(reserve));
+        self.try_frame(chroot, reserve, &write).map_err(|needed| NoRoom { needed, free })
+    }
+
+    /// Appends bytes that are no frame; on refusal nothing changes.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        let (needed, free) = (bytes.len(), self.free());
+        if needed > free {
+            return Err(NoRoom { needed, free });
+        }
+        self.make_room(needed);
+        let end = self.tail.saturating_add(needed);
+        if let Some(to) = self.buf.bytes_mut().get_mut(self.tail..end) {
+            to.copy_from_slice(bytes);
+            self.tail = end;
+        }
+        Ok(())
+    }
+
+    /// Writes behind the tail if it fits there as things lie; the error is the size needed.
+    #[inline]
+    fn try_frame(
+        &mut self,
+        chroot: &str,
+        reserve: usize,
+        write: &impl Fn(&mut Writer<'_>),
+    ) -> Result<(), usize> {
+        let tail = self.tail;
+        let spare = self.buf.bytes_mut().get_mut(tail..).unwrap_or_default();
+        let room = spare.len().saturating_sub(reserve);
+        let mut writer = Writer::new(spare.get_mut(..room).unwrap_or_default());
+        writer.int(0);
+        writer.set_chroot(chroot);
+        write(&mut writer);
+        let needed = writer.len();
+        if needed > room {
+            return Err(needed);
+        }
+        let body = i32::try_from(needed.saturating_sub(LENGTH_BYTES)).map_err(|_| usize::MAX)?;
+        if let Some(length) = spare.get_mut(..LENGTH_BYTES) {
+            length.copy_from_slice(&body.to_be_bytes());
+        }
+        self.tail = tail.saturating_add(needed);
+        Ok(())
+    }
+
+    /// Moves what is pending to the front and grows, so that `more` bytes follow the tail.
+    fn make_room(&mut self, more: usize) {
+        self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
+        self.tail = self.tail.saturating_sub(self.head);
+        self.head = 0;
+        self.buf.reach(self.tail.saturating_add(more));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_whole_or_refused() {
+        let mut memory = [0; 20];
+        let mut outbox = Outbox::new(Buf::Lent(&mut memory));
+        outbox.frame(0, |w| w.long(7)).unwrap();
+        assert_eq!(outbox.pending(), [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7]);
+        assert_eq!(outbox.frame(0, |w| w.long(8)), Err(NoRoom { needed: 12, free: 8 }));
+        assert_eq!(outbox.frame(1, |w| w.int(8)), Err(NoRoom { needed: 8, free: 7 }));
+        outbox.transmitted(5);
+        outbox.frame(0, |w| w.long(9)).unwrap();
+        assert_eq!(outbox.pending().len(), 7 + 12);
+        outbox.transmitted(99);
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! Time as the machines see it: milliseconds, ZooKeeper's own unit, handed in by the caller.
+
+use core::fmt;
+
+/// A point on the caller's monotonic clock, in milliseconds from an origin of the caller's choice.
+///
+/// There is no `now()`: the core never reads a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Instant(u64);
+
+/// A span of time in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Duration(u64);
+
+impl Instant {
+    /// The origin of the clock.
+    pub const ORIGIN: Instant = Instant(0);
+
+    /// Names the point `millis` after the clock's origin.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the clock's origin.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is the later of the two.
+    pub const fn since(self, earlier: Instant) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The point `span` later; the far end of the clock if it would lie beyond.
+    #[must_use]
+    pub const fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Duration = Duration(0);
+
+    /// A span of `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// A span of `secs` seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// The span in milliseconds.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The span in milliseconds as the wire's signed 32-bit field, capped at its maximum.
+    pub(crate) fn as_wire_millis(self) -> i32 {
+        i32::try_from(self.0).unwrap_or(i32::MAX)
+    }
+
+    /// A span from the wire's signed 32-bit field; negative values are zero.
+    pub(crate) fn from_wire_millis(millis: i32) -> Self {
+        Self(u64::try_from(millis).unwrap_or(0))
+    }
+
+    /// `self × numerator / denominator`, saturating; a zero denominator yields the numerator's
+    /// product unchanged.
+    #[must_use]
+    pub const fn scaled(self, numerator: u64, denominator: u64) -> Self {
+        let product = self.0.saturating_mul(numerator);
+        match product.checked_div(denominator) {
+            Some(quotient) => Self(quotient),
+            None => Self(product),
+        }
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let end = Instant::from_millis(u64::MAX);
+        assert_eq!(end.after(Duration::from_millis(5)), end);
+        assert_eq!(Instant::ORIGIN.since(end), Duration::ZERO);
+        assert_eq!(Duration::from_millis(u64::MAX).as_wire_millis(), i32::MAX);
+        assert_eq!(Duration::from_wire_millis(-7), Duration::ZERO);
+        assert_eq!(Duration::from_millis(4000).scaled(2, 3), Duration::from_millis(2666));
+        assert_eq!(Duration::from_millis(3).scaled(2, 0), Duration::from_millis(6));
+    }
+}

@@ -1,0 +1,136 @@
+//! Replies: what a server answers when the error code is 0.
+
+use super::acl::{Acl, ClientInfo};
+use super::codec::{Reader, Ustring, WireError, Writer};
+use super::list::List;
+use super::multi::{Multi, MultiResult};
+use super::opcode::OpCode;
+use super::stat::Stat;
+
+/// The names of a znode's children, without paths, in no particular order.
+pub type Children<'a> = List<'a, Ustring<'a>>;
+
+/// A znode's data and metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data<'a> {
+    /// The data, or null.
+    pub data: Option<&'a [u8]>,
+    /// The metadata.
+    pub stat: Stat,
+}
+
+impl<'a> Data<'a> {
+    #[inline]
+    pub(crate) fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
+        Ok(Self { data: r.buffer()?, stat: Stat::read(r)? })
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, w: &mut Writer<'_>) {
+        w.buffer(self.data);
+        self.stat.write(w);
+    }
+}
+
+/// The body of a successful reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply<'a> {
+    /// No body: delete, ping, check, auth, setWatches, checkWatches, removeWatches, closeSession.
+    Empty,
+    /// create's and sync's path.
+    Path(Ustring<'a>),
+    /// The path and `Stat` of create2, createContainer, createTTL.
+    Created(Ustring<'a>, Stat),
+    /// The `Stat` of exists, setData, setACL.
+    Stat(Stat),
+    /// The data and `Stat` of getData and reconfig.
+    Data(Data<'a>),
+    /// The ACL and `Stat` of getACL.
+    Acl(List<'a, Acl<'a>>, Stat),
+    /// The names of getChildren, the paths of getEphemerals.
+    Children(Children<'a>),
+    /// The names and `Stat` of getChildren2.
+    Children2(Children<'a>, Stat),
+    /// The results of multi and multiRead, one an item.
+    Multi(Multi<'a, MultiResult<'a>>),
+    /// getAllChildrenNumber's count.
+    Count(i32),
+    /// addWatch's own error code, 0.
+    AddWatch(i32),
+    /// The identities of whoAmI.
+    WhoAmI(List<'a, ClientInfo<'a>>),
+    /// A SASL token.
+    Sasl(Option<&'a [u8]>),
+}
+
+impl<'a> Reply<'a> {
+    /// Reads the body of a successful reply to `op`; bytes beyond it are ignored.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bytes are not such a body.
+    #[inline]
+    pub fn decode(op: OpCode, body: &'a [u8]) -> Result<Self, WireError> {
+        Self::read(op, &mut Reader::new(body))
+    }
+
+    /// As [`decode`](Self::decode), from where the reader stands.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bytes are not such a body.
+    #[inline]
+    pub fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, WireError> {
+        Ok(match op {
+            OpCode::Create | OpCode::Sync => Self::Path(r.ustring()?),
+            OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                Self::Created(r.ustring()?, Stat::read(r)?)
+            }
+            OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Self::Stat(Stat::read(r)?),
+            OpCode::GetData | OpCode::Reconfig => Self::Data(Data::read(r)?),
+            OpCode::GetAcl => Self::Acl(List::read(r)?, Stat::read(r)?),
+            OpCode::GetChildren | OpCode::GetEphemerals => Self::Children(List::read(r)?),
+            OpCode::GetChildren2 => Self::Children2(List::read(r)?, Stat::read(r)?),
+            OpCode::Multi | OpCode::MultiRead => Self::Multi(Multi::read(r)?),
+            OpCode::GetAllChildrenNumber => Self::Count(r.int()?),
+            OpCode::AddWatch => Self::AddWatch(r.int()?),
+            OpCode::WhoAmI => Self::WhoAmI(List::read(r)?),
+            OpCode::Sasl => Self::Sasl(r.buffer()?),
+            OpCode::Delete
+            | OpCode::Ping
+            | OpCode::Check
+            | OpCode::Auth
+            | OpCode::SetWatches
+            | OpCode::SetWatches2
+            | OpCode::CheckWatches
+            | OpCode::RemoveWatches
+            | OpCode::CloseSession => Self::Empty,
+        })
+    }
+
+    /// Writes the body.
+    pub fn encode(&self, w: &mut Writer<'_>) {
+        match self {
+            Self::Empty => {}
+            Self::Path(path) => w.ustring(*path),
+            Self::Created(path, stat) => {
+                w.ustring(*path);
+                stat.write(w);
+            }
+            Self::Stat(stat) => stat.write(w),
+            Self::Data(data) => data.write(w),
+            Self::Acl(acl, stat) => {
+                acl.write(w);
+                stat.write(w);
+            }
+            Self::Children(names) => names.write(w),
+            Self::Children2(names, stat) => {
+                names.write(w);
+                stat.write(w);
+            }
+            Self::Multi(results) => results.write(w),
+            Self::Count(number) | Self::AddWatch(number) => w.int(*number),
+            Self::WhoAmI(identities) => identities.write(w),
+            Self::Sasl(token) => w.buffer(*token),
+        }
+    }
+}
