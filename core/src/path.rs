@@ -89,35 +89,37 @@ pub(crate) fn check(path: &[u8], last: Last) -> Result<(), PathError> {
         [b'/', rest @ ..] => rest,
         _ => return fail(PathErrorKind::NotAbsolute, 0),
     };
-    // One pass: every request pays for it.
-    let (mut start, mut at, mut odd) = (1_usize, 1_usize, false);
-    for byte in rest {
-        if *byte == b'/' {
-            check_name(path, start, at)?;
-            start = at.saturating_add(1);
+    // One pass, with letters and digits first: every request pays for it.
+    let (mut name, mut odd) = (0, false);
+    for (at, byte) in rest.iter().enumerate() {
+        match byte {
+            b'0'..=b'~' | b' '..=b'.' => {}
+            b'/' => {
+                check_name(rest, name, at)?;
+                name = at.wrapping_add(1);
+            }
+            _ => odd = true,
         }
-        odd |= !(b' '..=b'~').contains(byte);
-        at = at.saturating_add(1);
     }
     if odd {
         check_characters(path)?;
     }
     match last {
-        Last::Plain if start == at => fail(PathErrorKind::TrailingSlash, at.saturating_sub(1)),
-        Last::Plain => check_name(path, start, at),
+        Last::Plain if name == rest.len() => fail(PathErrorKind::TrailingSlash, name),
+        Last::Plain => check_name(rest, name, rest.len()),
         Last::Sequential => Ok(()),
     }
 }
 
-/// Checks the name from `start` to `end`.
+/// Checks the name from `start` to `end`, counted behind the first slash.
 #[inline]
-fn check_name(path: &[u8], start: usize, end: usize) -> Result<(), PathError> {
-    let kind = match path.get(start..end) {
+fn check_name(rest: &[u8], start: usize, end: usize) -> Result<(), PathError> {
+    let kind = match rest.get(start..end) {
         Some(b"") => PathErrorKind::EmptyName,
-        Some(b"." | b"..") => PathErrorKind::RelativeName,
+        Some([b'.'] | [b'.', b'.']) => PathErrorKind::RelativeName,
         _ => return Ok(()),
     };
-    Err(PathError { kind, at: start })
+    Err(PathError { kind, at: start.saturating_add(1) })
 }
 
 #[cold]

@@ -2,6 +2,12 @@
 
 use core::fmt;
 
+use nom::bytes::complete::take_while;
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, map_res};
+use nom::sequence::delimited;
+use nom::{IResult, Parser};
+
 use crate::path::{self, PathErrorKind};
 
 /// The port of a host that names none.
@@ -145,12 +151,12 @@ fn items(list: &str) -> impl Iterator<Item = (&str, usize)> {
 fn host(item: &str, at: usize) -> Result<Host<'_>, ConnectStringError> {
     use ConnectStringErrorKind as Kind;
     let fail = |kind, offset: usize| ConnectStringError { kind, at: at.saturating_add(offset) };
-    if let Some(inner) = item.strip_prefix('[') {
-        let (name, rest) = inner.split_once(']').ok_or(fail(Kind::NoClosingBracket, 0))?;
+    if item.starts_with('[') {
+        let (rest, name) = bracketed(item).map_err(|_| fail(Kind::NoClosingBracket, 0))?;
         if name.is_empty() {
             return Err(fail(Kind::EmptyAddress, 1));
         }
-        let after = name.len().saturating_add(2);
+        let after = item.len().saturating_sub(rest.len());
         let port = match rest.strip_prefix(':') {
             None if rest.is_empty() => DEFAULT_PORT,
             Some(text) if !text.is_empty() => {
@@ -172,10 +178,15 @@ fn host(item: &str, at: usize) -> Result<Host<'_>, ConnectStringError> {
     }
 }
 
-/// Decimal digits only: `u16::from_str` would take a plus sign.
+/// `[address]`, and what follows it.
+fn bracketed(item: &str) -> IResult<&str, &str, ()> {
+    delimited(char('['), take_while(|c| c != ']'), char(']')).parse(item)
+}
+
+/// Decimal digits only: `u16::from_str` alone would take a plus sign.
 fn port(text: &str) -> Option<u16> {
-    let text = text.trim_start();
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    let mut digits = all_consuming(map_res(digit1::<_, ()>, str::parse::<u16>));
+    digits.parse(text.trim_start()).ok().map(|(_, port)| port)
 }
 
 #[cfg(test)]

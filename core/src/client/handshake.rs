@@ -14,7 +14,7 @@ use crate::wire::{
 impl ClientSession<'_> {
     /// The id to present: none unless a server that can write has known it, for the ids of
     /// read-only servers are throw-aways.
-    const fn claim(&self) -> SessionId {
+    pub(super) const fn claim(&self) -> SessionId {
         if self.resumable { self.session_id } else { SessionId::NONE }
     }
 

@@ -35,5 +35,8 @@ pub(super) fn oldest(queue: &mut Queue<'_, InFlight>) -> Option<InFlight> {
 pub(super) fn take_auth(queue: &mut Queue<'_, InFlight>) -> Option<Xid> {
     let request = queue.find_mut(|request| request.op == OpCode::Auth && !request.answered)?;
     request.answered = true;
-    Some(request.xid)
+    let xid = request.xid;
+    // Nothing else may come to free the slot.
+    oldest(queue);
+    Some(xid)
 }

@@ -245,7 +245,7 @@ impl ClientSession<'_> {
     fn on_reply(&mut self, header: ReplyHeader, body: Result<Range<usize>, OpError>) -> Step {
         let Some(request) = oldest(&mut self.in_flight) else {
             if self.closing.is_some_and(|closing| closing.xid == Some(header.xid)) {
-                self.end(KeeperState::Closed, Cause::Closed);
+                self.confirm_close();
                 return Step::Again;
             }
             return self.garbled(DisconnectReason::UnsolicitedReply { xid: header.xid.0 });
@@ -335,7 +335,7 @@ impl ClientSession<'_> {
 /// elsewhere.
 fn below_chroot<'a>(path: &'a str, chroot: &str) -> Option<&'a str> {
     let below = path.strip_prefix(chroot)?;
-    (below.is_empty() || below.starts_with('/')).then_some(below)
+    (below.starts_with('/') || (below.is_empty() && !chroot.is_empty())).then_some(below)
 }
 
 #[cfg(test)]
@@ -349,5 +349,6 @@ mod tests {
         assert_eq!(below_chroot("/apple", "/app"), None);
         assert_eq!(below_chroot("/other", "/app"), None);
         assert_eq!(below_chroot("/a", ""), Some("/a"));
+        assert_eq!(below_chroot("", ""), None);
     }
 }

@@ -262,8 +262,8 @@ impl<'b> ClientSession<'b> {
         }
         let deadline = self.clock.after(self.close_timeout);
         self.closing = Some(Closing { deadline, xid: None });
-        if !self.session_id.is_some() && !matches!(self.phase, Phase::Priming { .. }) {
-            // No server knows of this session.
+        if !self.claim().is_some() && !self.is_up() {
+            // No server knows of a session that could be resumed and closed.
             return self.end(KeeperState::Closed, Cause::Closed);
         }
         self.send_what_is_due();
@@ -332,7 +332,8 @@ impl<'b> ClientSession<'b> {
         self.outbox.clear();
         let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
         let after = match self.closing {
-            Some(Closing { xid: Some(_), .. }) => {
+            // A new session would be one more to close.
+            Some(Closing { xid, .. }) if xid.is_some() || !self.claim().is_some() => {
                 After::End(KeeperState::Closed, Cause::ClosedUnconfirmed)
             }
             _ => After::Retry(reason),
@@ -342,13 +343,32 @@ impl<'b> ClientSession<'b> {
 
     /// The session is over.
     pub(super) fn end(&mut self, state: KeeperState, cause: Cause) {
-        if self.is_ending() {
-            return;
+        if !self.is_ending() {
+            self.end_reading(Readable::Nothing, After::End(state, cause));
         }
+    }
+
+    /// The ensemble has confirmed the close, be it in what a lost connection left behind.
+    pub(super) fn confirm_close(&mut self) {
+        let after = After::End(KeeperState::Closed, Cause::Closed);
+        self.end_reading(Readable::Nothing, after);
+    }
+
+    /// The close has taken too long. What has arrived is still read: the answer may be there.
+    fn give_up_closing(&mut self) {
+        let readable = match self.phase {
+            Phase::Connected => Readable::Frames,
+            Phase::Draining { readable, .. } => readable,
+            _ => Readable::Nothing,
+        };
+        let after = After::End(KeeperState::Closed, Cause::ClosedUnconfirmed);
+        self.end_reading(readable, after);
+    }
+
+    fn end_reading(&mut self, readable: Readable, after: After) {
         self.outbox.clear();
         let until = self.clock.after(UNDRAINED);
-        let after = After::End(state, cause);
-        self.phase = Phase::Draining { until, readable: Readable::Nothing, after };
+        self.phase = Phase::Draining { until, readable, after };
     }
 
     fn dial(&mut self) {
@@ -361,7 +381,7 @@ impl<'b> ClientSession<'b> {
     fn on_time(&mut self) {
         let now = self.clock;
         if self.closing.is_some_and(|closing| now >= closing.deadline) && !self.is_ending() {
-            return self.end(KeeperState::Closed, Cause::ClosedUnconfirmed);
+            return self.give_up_closing();
         }
         match self.phase {
             Phase::Backoff { until } if now >= until => self.dial(),

@@ -29,6 +29,7 @@ impl<'b> Buf<'b> {
     }
 
     #[inline]
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Lent(bytes) => bytes,

@@ -66,7 +66,15 @@ impl<'b> Inbox<'b> {
         self.release();
         if self.head == self.tail {
             (self.head, self.tail) = (0, 0);
+            if !self.filled && !self.buf.bytes().is_empty() {
+                return self.buf.bytes_mut();
+            }
         }
+        self.make_room()
+    }
+
+    /// Moves what is left to the front, or grows, so that the frame under way fits.
+    fn make_room(&mut self) -> &mut [u8] {
         let used = self.tail.saturating_sub(self.head);
         // The frame under way decides how much room is needed; before its length is known, any.
         let frame = match self.length() {

@@ -1,0 +1,167 @@
+//! The session's own two threads: one reads, dials and keeps time, one writes.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use zk_session::Machine;
+use zk_session::client::Link;
+
+use super::shared::Shared;
+
+/// What one read takes at the most.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Reads, dials and keeps time until the session is over.
+pub(super) fn read_loop(shared: &Shared) {
+    let mut reader = Reader { buffer: vec![0; READ_BYTES], wait: None };
+    loop {
+        let mut inner = shared.lock();
+        let now = shared.clock.now();
+        inner.session.handle_timeout(now);
+        shared.deliver(inner);
+
+        inner = shared.lock();
+        let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else {
+            hang_up(inner.stream.take());
+            return;
+        };
+        match (inner.session.poll_link(), inner.stream.clone()) {
+            (Link::Up, Some(stream)) => {
+                drop(inner);
+                reader.turn(shared, &stream, wait);
+            }
+            (Link::Dial(host), _) => {
+                hang_up(inner.stream.take());
+                let host = inner.session.host(host).map(|h| (h.name.to_owned(), h.port));
+                drop(inner);
+                let stream =
+                    host.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait));
+                reader.wait = None;
+                let mut inner = shared.lock();
+                let now = shared.clock.now();
+                match stream {
+                    Ok(stream) => {
+                        inner.stream = Some(Arc::new(stream));
+                        inner.session.handle_connected(now);
+                    }
+                    Err(error) => {
+                        log::debug!("dial failed: {error}");
+                        inner.session.handle_disconnected(now);
+                    }
+                }
+                shared.deliver(inner);
+            }
+            (Link::Up, None) => {
+                // The writer saw the transport fail first.
+                let now = shared.clock.now();
+                inner.session.handle_disconnected(now);
+            }
+            (Link::Down, _) => {
+                hang_up(inner.stream.take());
+                let waited = shared.changed.wait_timeout(inner, wait);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+}
+
+/// Writes whenever there is something that no application thread writes itself.
+pub(super) fn write_loop(shared: &Shared) {
+    loop {
+        let mut inner = shared.lock();
+        while inner.session.poll_transmit().is_empty() || inner.stream.is_none() {
+            if inner.session.poll_timeout().is_none() {
+                return;
+            }
+            inner = shared.to_write.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(inner);
+        shared.flush();
+    }
+}
+
+struct Reader {
+    buffer: Vec<u8>,
+    /// The socket's read timeout as it stands.
+    wait: Option<Duration>,
+}
+
+impl Reader {
+    fn turn(&mut self, shared: &Shared, stream: &Arc<TcpStream>, wait: Duration) {
+        if self.set_wait(stream, wait).is_err() {
+            return shared.lost(stream);
+        }
+        match (&**stream).read(&mut self.buffer) {
+            Ok(0) => shared.lost(stream),
+            Ok(n) => receive(shared, stream, self.buffer.get(..n).unwrap_or_default()),
+            Err(error) if is_wait(&error) => {}
+            Err(_) => shared.lost(stream),
+        }
+    }
+
+    /// Keeps the socket's timeout at or below the wait. It is set a little short, and left alone
+    /// while it will do, so that a busy connection costs no system call for it.
+    fn set_wait(&mut self, stream: &TcpStream, wait: Duration) -> io::Result<()> {
+        let wait = wait.max(Duration::from_millis(1));
+        if self.wait.is_some_and(|set| set <= wait && set >= wait / 4) {
+            return Ok(());
+        }
+        let set = (wait * 3 / 4).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(set))?;
+        self.wait = Some(set);
+        Ok(())
+    }
+}
+
+fn receive(shared: &Shared, stream: &Arc<TcpStream>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let mut inner = shared.lock();
+        if !inner.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
+            return;
+        }
+        let now = shared.clock.now();
+        let taken = inner.session.handle_bytes(now, bytes);
+        let over = inner.session.poll_link() != Link::Up;
+        shared.deliver(inner);
+        if over || taken == 0 {
+            return;
+        }
+        bytes = bytes.get(taken..).unwrap_or_default();
+    }
+}
+
+/// Opens a transport to one of the host's addresses; names are resolved afresh every time.
+fn dial((name, port): &(String, u16), wait: Duration) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + wait;
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (name.as_str(), *port).to_socket_addrs()? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn hang_up(stream: Option<Arc<TcpStream>>) {
+    if let Some(stream) = stream {
+        // It may be gone already: then there is nothing left to shut down.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,515 @@
+//! A client on plain threads: any number of application threads share one session.
+
+mod answer;
+mod driver;
+mod error;
+mod events;
+mod pending;
+mod shared;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zk_session::Machine;
+use zk_session::client::{ClientConfig, ClientSession, KeeperState};
+use zk_session::storage::{Limits, Storage};
+use zk_session::wire::{Acl, Create, CreateMode, Request, SessionId, Stat};
+use zk_session::{ErrorCode, SubmitError};
+
+pub use answer::Answer;
+pub use error::{Error, ErrorKind};
+pub use events::{Events, SessionEvent, Transition};
+pub use pending::{Pending, Pipeline};
+
+use crate::clock::{Clock, random_seed};
+use shared::Shared;
+
+/// One ZooKeeper session, shared by all clones of this handle.
+///
+/// Two threads of the session's own read, write, keep time and reconnect; calls from any thread are
+/// sent in the order in which they are made, and pipelined. While no server is connected a call
+/// waits until one is, or until the session is over; it is never sent twice.
+///
+/// When the last clone is dropped the session is closed in the background;
+/// [`close`](Client::close) waits for the ensemble's word.
+///
+/// ```
+/// use std::time::Duration;
+/// use zk_session::wire::CreateMode;
+/// use zk_session_std::{Client, EmbeddedEnsemble};
+///
+/// let ensemble = EmbeddedEnsemble::builder().servers(1).start()?;
+/// let client = Client::builder(ensemble.connect_string())
+///     .timeout(Duration::from_secs(4))
+///     .connect()?;
+/// client.create("/config", b"v1", CreateMode::Persistent)?;
+/// let (data, stat) = client.get_data("/config")?;
+/// assert_eq!((data.as_slice(), stat.version), (&b"v1"[..], 0));
+/// client.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// What all clones share; its end is the session's end.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.shared.lock().session.fmt(f)
+    }
+}
+
+/// Decides how a session is to be.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    connect_string: String,
+    timeout: Duration,
+    connect_timeout: Duration,
+    close_timeout: Duration,
+    read_only: bool,
+    seed: Option<u64>,
+    limits: Limits,
+}
+
+impl ClientBuilder {
+    /// The session timeout to ask for. Default 10 s.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long [`connect`](Self::connect) tries to get a first connection. Default 15 s.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a close waits for the ensemble's word. Default 2 s.
+    #[must_use]
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Accepts servers that have lost their quorum and serve reads only. Default: not.
+    #[must_use]
+    pub const fn allow_read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// The seed of host shuffling and back-off jitter. Default: the operating system's randomness.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The limits of the session's memory.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the session and waits for its first connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], [`ErrorKind::Thread`], or [`ErrorKind::ConnectTimeout`] with the last
+    /// host tried and what happened there.
+    pub fn connect(self) -> Result<Client, Error> {
+        let patience = self.connect_timeout;
+        let client = self.start()?;
+        client.wait_connected(patience)?;
+        Ok(client)
+    }
+
+    /// Starts the session and returns at once; it connects in the background.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] or [`ErrorKind::Thread`].
+    pub fn start(self) -> Result<Client, Error> {
+        let millis = |d: Duration| {
+            zk_session::Duration::from_millis(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+        };
+        let seed = self.seed.unwrap_or_else(random_seed);
+        let mut config = ClientConfig::new(self.connect_string, seed)
+            .timeout(millis(self.timeout))
+            .close_timeout(millis(self.close_timeout));
+        if self.read_only {
+            config = config.allow_read_only();
+        }
+        let clock = Clock::new();
+        let session = ClientSession::new(config, Storage::owned(self.limits), clock.now())
+            .map_err(|error| Error::new(ErrorKind::Config(error)))?;
+        let shared = Arc::new(Shared::new(session, clock));
+        let client = Client { handle: Arc::new(Handle { shared: shared.clone() }) };
+        for (name, run) in [
+            ("zk-session-read", driver::read_loop as fn(&Shared)),
+            ("zk-session-write", driver::write_loop),
+        ] {
+            let shared = shared.clone();
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || run(&shared))
+                .map_err(|error| Error::new(ErrorKind::Thread(error.kind())))?;
+        }
+        Ok(client)
+    }
+}
+
+impl Client {
+    /// A session on the servers of a connection string, such as `h1:2181,h2:2181/chroot`.
+    pub fn builder(connect_string: impl Into<String>) -> ClientBuilder {
+        ClientBuilder {
+            connect_string: connect_string.into(),
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(15),
+            close_timeout: Duration::from_secs(2),
+            read_only: false,
+            seed: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// A session with the defaults of the [builder](Self::builder), connected.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    pub fn connect(connect_string: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(connect_string).connect()
+    }
+
+    /// Waits until a server is connected.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ConnectTimeout`] after `patience`, or [`ErrorKind::Submit`] if the session is
+    /// over.
+    pub fn wait_connected(&self, patience: Duration) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        let deadline = Instant::now() + patience;
+        let mut inner = shared.lock();
+        while !inner.session.state().is_connected() {
+            if inner.session.poll_timeout().is_none() {
+                return Err(Error::new(ErrorKind::Submit(SubmitError::Ended)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let session = &inner.session;
+                let last = session.last_disconnect().map(|(host, reason)| {
+                    (session.host(host).map(|h| h.to_string()).unwrap_or_default(), reason)
+                });
+                return Err(Error::new(ErrorKind::ConnectTimeout { last }));
+            }
+            let waited = shared.changed.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// Subscribes to what happens to the session and its watched znodes from now on.
+    pub fn events(&self) -> Events {
+        Events(self.handle.shared.lock().subscribe())
+    }
+
+    /// The session's id; none before a server has given one.
+    pub fn session_id(&self) -> SessionId {
+        self.handle.shared.lock().session.session_id()
+    }
+
+    /// The session timeout: negotiated once connected, requested before.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.handle.shared.lock().session.timeout().as_millis())
+    }
+
+    /// The session's state.
+    pub fn state(&self) -> KeeperState {
+        self.handle.shared.lock().session.state()
+    }
+
+    /// The server that is connected or was last tried: its place in the connection string, and its
+    /// name and port.
+    pub fn current_host(&self) -> (usize, String) {
+        let inner = self.handle.shared.lock();
+        let host = inner.session.current_host();
+        (host.index(), inner.session.host(host).map(|h| h.to_string()).unwrap_or_default())
+    }
+
+    /// Sends a request and returns the handle of its answer. Requests that are submitted while
+    /// others are in flight are sent together with the next wait or the next answer; a
+    /// [`pipeline`](Self::pipeline) sends a whole window in one piece.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Submit`] if the request is not accepted.
+    pub fn submit(&self, request: &Request<'_>) -> Result<Pending, Error> {
+        let (pending, was_idle) = self.queue(request)?;
+        if was_idle {
+            self.handle.shared.flush();
+        }
+        Ok(pending)
+    }
+
+    /// Collects requests to send them in one piece.
+    pub const fn pipeline(&self) -> Pipeline<'_> {
+        Pipeline::new(self)
+    }
+
+    /// Waits until the session takes the request; says also whether nothing was in flight before.
+    fn queue(&self, request: &Request<'_>) -> Result<(Pending, bool), Error> {
+        let shared = &self.handle.shared;
+        let mut inner = shared.lock();
+        loop {
+            match inner.session.submit(request) {
+                Ok(xid) => {
+                    let idle = inner.slots.is_idle();
+                    let place = inner.slots.open(xid);
+                    return Ok((Pending::new(shared.clone(), place), idle));
+                }
+                Err(error) if error.is_temporary() => {
+                    if matches!(error, SubmitError::TransmitFull { .. } | SubmitError::InFlightFull)
+                    {
+                        drop(inner);
+                        shared.flush();
+                        inner = shared.lock();
+                        if inner.session.can_submit() {
+                            continue;
+                        }
+                    }
+                    inner.waiting_for_room += 1;
+                    inner = shared.wait(inner);
+                    inner.waiting_for_room -= 1;
+                }
+                Err(error) => {
+                    let path = request.path().and_then(|path| path.as_str()).unwrap_or_default();
+                    return Err(Error::of(request.op(), path, ErrorKind::Submit(error)));
+                }
+            }
+        }
+    }
+
+    fn call<T>(
+        &self,
+        request: &Request<'_>,
+        take: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<T, Error> {
+        let fail = |kind| {
+            let path = request.path().and_then(|path| path.as_str()).unwrap_or_default();
+            Error::of(request.op(), path, kind)
+        };
+        let answer = self.submit(request)?.wait().map_err(|error| fail(ErrorKind::Op(error)))?;
+        take(answer).ok_or_else(|| fail(ErrorKind::UnexpectedAnswer))
+    }
+
+    /// Creates a znode that is open to anyone; returns its path, with the digits of a sequential
+    /// one.
+    ///
+    /// # Errors
+    /// [`Error`]; the server's codes are `NodeExists`, `NoNode` (of the parent),
+    /// `NoChildrenForEphemerals`, `NoAuth` and others.
+    pub fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<String, Error> {
+        self.create_with_acl(path, data, mode, Acl::OPEN)
+    }
+
+    /// Creates a znode with an ACL.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and `InvalidAcl`.
+    pub fn create_with_acl(
+        &self,
+        path: &str,
+        data: &[u8],
+        mode: CreateMode,
+        acl: &[Acl<'_>],
+    ) -> Result<String, Error> {
+        let request = Request::Create(Create {
+            path: path.into(),
+            data: Some(data),
+            acl: acl.into(),
+            flags: mode.to_flags(),
+        });
+        self.call(&request, |answer| match answer {
+            Answer::Path(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    /// Deletes a znode whose version is the expected one, if one is given.
+    ///
+    /// # Errors
+    /// [`Error`]; the server's codes are `NoNode`, `BadVersion`, `NotEmpty`, `NoAuth` and others.
+    pub fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
+        let request = Request::delete(path, version.unwrap_or(-1));
+        self.call(&request, |answer| (answer == Answer::Empty).then_some(()))
+    }
+
+    /// A znode's metadata; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error`]; a missing znode is none.
+    pub fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
+        self.stat(&Request::exists(path, false))
+    }
+
+    /// As [`exists`](Self::exists), and arms a watch for the next creation, deletion or change of
+    /// the znode.
+    ///
+    /// # Errors
+    /// As [`exists`](Self::exists).
+    pub fn exists_watched(&self, path: &str) -> Result<Option<Stat>, Error> {
+        self.stat(&Request::exists(path, true))
+    }
+
+    fn stat(&self, request: &Request<'_>) -> Result<Option<Stat>, Error> {
+        match self.call(request, into_stat) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.code() == Some(ErrorCode::NoNode) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A znode's data and metadata; null data reads as empty.
+    ///
+    /// # Errors
+    /// [`Error`]; the server's codes are `NoNode`, `NoAuth` and others.
+    pub fn get_data(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
+        self.call(&Request::get_data(path, false), into_data)
+    }
+
+    /// As [`get_data`](Self::get_data), and arms a watch for the next change or deletion of the
+    /// znode.
+    ///
+    /// # Errors
+    /// As [`get_data`](Self::get_data); no watch is armed then.
+    pub fn get_data_watched(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
+        self.call(&Request::get_data(path, true), into_data)
+    }
+
+    /// Sets the data of a znode whose version is the expected one, if one is given.
+    ///
+    /// # Errors
+    /// [`Error`]; the server's codes are `NoNode`, `BadVersion`, `NoAuth` and others.
+    pub fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
+        self.call(&Request::set_data(path, data, version.unwrap_or(-1)), into_stat)
+    }
+
+    /// The names of a znode's children, in no particular order, and its metadata.
+    ///
+    /// # Errors
+    /// [`Error`]; the server's codes are `NoNode`, `NoAuth` and others.
+    pub fn get_children(&self, path: &str) -> Result<(Vec<String>, Stat), Error> {
+        self.call(&Request::get_children2(path, false), into_children)
+    }
+
+    /// As [`get_children`](Self::get_children), and arms a watch for the next child that comes or
+    /// goes.
+    ///
+    /// # Errors
+    /// As [`get_children`](Self::get_children); no watch is armed then.
+    pub fn get_children_watched(&self, path: &str) -> Result<(Vec<String>, Stat), Error> {
+        self.call(&Request::get_children2(path, true), into_children)
+    }
+
+    /// Makes the connected server catch up with the leader before later reads of this client.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn sync(&self, path: &str) -> Result<(), Error> {
+        self.call(&Request::sync(path), |answer| matches!(answer, Answer::Path(_)).then_some(()))
+    }
+
+    /// Adds an identity, such as scheme `digest` with `user:password`; the session shows it on every
+    /// later connection too.
+    ///
+    /// # Errors
+    /// [`Error`]; a refused credential ends the session.
+    pub fn add_auth(&self, scheme: &str, auth: &[u8]) -> Result<(), Error> {
+        let request = Request::add_auth(scheme, auth);
+        self.call(&request, |answer| (answer == Answer::Empty).then_some(()))
+    }
+
+    /// Ends the session and waits for the ensemble's word: its ephemeral znodes are gone then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CloseUnconfirmed`] if that did not come within the close timeout. Closing a
+    /// session that is over is none.
+    pub fn close(&self) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        let mut events = None;
+        {
+            let mut inner = shared.lock();
+            if inner.session.poll_timeout().is_some() {
+                events = Some(Events(inner.subscribe()));
+            }
+        }
+        self.handle.begin_close();
+        let Some(events) = events else { return Ok(()) };
+        // The reader thread may be dialling; the deadline is kept from here.
+        loop {
+            let inner = shared.lock();
+            let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else { break };
+            let (mut inner, _) = shared
+                .changed
+                .wait_timeout(inner, wait)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let now = shared.clock.now();
+            inner.session.handle_timeout(now);
+            shared.deliver(inner);
+        }
+        let unconfirmed = events.into_iter().any(|event| {
+            matches!(
+                event,
+                SessionEvent::State(Transition {
+                    cause: zk_session::client::Cause::ClosedUnconfirmed,
+                    ..
+                })
+            )
+        });
+        if unconfirmed { Err(Error::new(ErrorKind::CloseUnconfirmed)) } else { Ok(()) }
+    }
+}
+
+impl Handle {
+    fn begin_close(&self) {
+        let mut inner = self.shared.lock();
+        let now = self.shared.clock.now();
+        inner.session.close(now);
+        self.shared.changed.notify_all();
+        self.shared.deliver(inner);
+        self.shared.flush();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+fn into_stat(answer: Answer) -> Option<Stat> {
+    match answer {
+        Answer::Stat(stat) => Some(stat),
+        _ => None,
+    }
+}
+
+fn into_data(answer: Answer) -> Option<(Vec<u8>, Stat)> {
+    match answer {
+        Answer::Data(data, stat) => Some((data.unwrap_or_default(), stat)),
+        _ => None,
+    }
+}
+
+fn into_children(answer: Answer) -> Option<(Vec<String>, Stat)> {
+    match answer {
+        Answer::Children2(names, stat) => Some((names, stat)),
+        _ => None,
+    }
+}

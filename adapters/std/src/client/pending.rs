@@ -1,0 +1,100 @@
+//! Answers that are on their way.
+
+use std::sync::Arc;
+use std::thread;
+
+use zk_session::OpError;
+use zk_session::wire::Request;
+
+use super::Client;
+use super::answer::Answer;
+use super::error::Error;
+use super::shared::Shared;
+
+/// The answer to a submitted request, on its way. Dropping it forgets the answer, not the request.
+#[must_use = "the answer tells whether the request succeeded"]
+pub struct Pending {
+    shared: Arc<Shared>,
+    /// The answer's place; `None` once taken.
+    place: Option<usize>,
+}
+
+impl Pending {
+    pub(super) const fn new(shared: Arc<Shared>, place: usize) -> Self {
+        Self { shared, place: Some(place) }
+    }
+
+    /// Waits for the answer. It always comes: from the server, or with the loss of the connection
+    /// or the end of the session.
+    ///
+    /// # Errors
+    /// [`OpError`].
+    pub fn wait(mut self) -> Result<Answer, OpError> {
+        let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
+        let mut flushed = false;
+        loop {
+            let mut inner = self.shared.lock();
+            if let Some(answer) = inner.slots.take(place, thread::current) {
+                return answer;
+            }
+            drop(inner);
+            if flushed {
+                thread::park();
+            } else {
+                self.shared.flush();
+                flushed = true;
+            }
+        }
+    }
+
+    /// Whether the answer is there, so that [`wait`](Self::wait) would not wait.
+    pub fn is_ready(&self) -> bool {
+        self.place.is_none_or(|place| self.shared.lock().slots.is_answered(place))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.shared.lock().slots.abandon(place);
+            self.shared.flush();
+        }
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Requests that are sent in one piece, when this is flushed, dropped, or full.
+#[derive(Debug)]
+pub struct Pipeline<'c> {
+    client: &'c Client,
+}
+
+impl<'c> Pipeline<'c> {
+    pub(super) const fn new(client: &'c Client) -> Self {
+        Self { client }
+    }
+
+    /// Adds a request.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn submit(&mut self, request: &Request<'_>) -> Result<Pending, Error> {
+        self.client.queue(request).map(|(pending, _)| pending)
+    }
+
+    /// Sends what has been added.
+    pub fn flush(&mut self) {
+        self.client.handle.shared.flush();
+    }
+}
+
+impl Drop for Pipeline<'_> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -1,0 +1,299 @@
+//! What the application's threads and the session's own two threads share.
+
+use std::collections::VecDeque;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::Thread;
+use std::time::Instant;
+
+use zk_session::client::{ClientSession, Event};
+use zk_session::wire::Xid;
+use zk_session::{Machine, OpError};
+
+use super::answer::Answer;
+use super::events::{Queue, SessionEvent, Transition};
+use crate::clock::Clock;
+
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) inner: Mutex<Inner>,
+    /// The state, the link or the room for requests has changed.
+    pub(crate) changed: Condvar,
+    /// There are bytes for the writer.
+    pub(crate) to_write: Condvar,
+    /// Whoever holds this writes to the socket, through this buffer.
+    writer: Mutex<Vec<u8>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) session: ClientSession<'static>,
+    pub(crate) stream: Option<Arc<TcpStream>>,
+    pub(crate) slots: Slots,
+    /// Threads that wait on `changed` for anything but the state.
+    pub(crate) waiting_for_room: usize,
+    subscribers: Vec<Weak<Queue>>,
+    wakes: Vec<Thread>,
+}
+
+impl Shared {
+    pub(crate) fn new(session: ClientSession<'static>, clock: Clock) -> Self {
+        Self {
+            clock,
+            inner: Mutex::new(Inner {
+                session,
+                stream: None,
+                slots: Slots::default(),
+                waiting_for_room: 0,
+                subscribers: Vec::new(),
+                wakes: Vec::new(),
+            }),
+            changed: Condvar::new(),
+            to_write: Condvar::new(),
+            writer: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait<'a>(&self, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Delivers every event there is, then lets go of the lock and wakes whom they concern.
+    pub(crate) fn deliver(&self, mut inner: MutexGuard<'_, Inner>) {
+        let news = inner.pull_events();
+        if inner.waiting_for_room > 0 || news.state {
+            self.changed.notify_all();
+        }
+        if !inner.session.poll_transmit().is_empty() {
+            self.to_write.notify_one();
+        }
+        if inner.session.poll_timeout().is_none() {
+            self.to_write.notify_all();
+            self.changed.notify_all();
+        }
+        let wakes = std::mem::take(&mut inner.wakes);
+        drop(inner);
+        for thread in wakes {
+            thread.unpark();
+        }
+    }
+
+    /// Writes what is to be sent, without the lock while the socket is busy. Whoever finds another
+    /// thread at it leaves the bytes to that one.
+    pub(crate) fn flush(&self) {
+        loop {
+            let Ok(mut buffer) = self.writer.try_lock() else { return };
+            let Some(stream) = self.take_output(&mut buffer) else {
+                drop(buffer);
+                // Bytes that were queued after the last look belong to whoever sees them first.
+                let more = {
+                    let inner = self.lock();
+                    inner.stream.is_some() && !inner.session.poll_transmit().is_empty()
+                };
+                if more {
+                    continue;
+                }
+                return;
+            };
+            use std::io::Write;
+            if (&*stream).write_all(&buffer).is_err() {
+                self.lost(&stream);
+            }
+        }
+    }
+
+    /// Moves the session's output into the buffer; `None` if there is none or nowhere to send it.
+    fn take_output(&self, buffer: &mut Vec<u8>) -> Option<Arc<TcpStream>> {
+        let mut inner = self.lock();
+        let stream = inner.stream.clone()?;
+        let bytes = inner.session.poll_transmit();
+        if bytes.is_empty() {
+            return None;
+        }
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        let now = self.clock.now();
+        inner.session.handle_transmitted(now, buffer.len());
+        Some(stream)
+    }
+
+    /// The transport has failed; a newer one is not touched.
+    pub(crate) fn lost(&self, stream: &Arc<TcpStream>) {
+        // It may be gone already: then there is nothing left to shut down.
+        let _ = stream.shutdown(Shutdown::Both);
+        let mut inner = self.lock();
+        if inner.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
+            let now = self.clock.now();
+            inner.session.handle_disconnected(now);
+            inner.stream = None;
+        }
+        self.deliver(inner);
+    }
+}
+
+/// What a round of events brought.
+#[derive(Default)]
+pub(crate) struct News {
+    state: bool,
+}
+
+impl Inner {
+    /// Pulls every event and hands it to whom it concerns. Never waits for the application.
+    pub(crate) fn pull_events(&mut self) -> News {
+        let mut news = News::default();
+        loop {
+            let host = self.session.current_host();
+            let Some(event) = self.session.poll_event() else { break };
+            let told = match event {
+                Event::Reply { xid, result, .. } => {
+                    let answer = result.map(|reply| Answer::from_reply(&reply));
+                    self.wakes.extend(self.slots.answer(xid, answer));
+                    continue;
+                }
+                Event::Notification { kind, path } => {
+                    SessionEvent::Notification { kind, path: path.to_owned() }
+                }
+                Event::State { state, cause } => {
+                    news.state = true;
+                    let session = &self.session;
+                    let transition = Transition {
+                        state,
+                        cause,
+                        host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
+                        session_id: session.session_id(),
+                        timeout: std::time::Duration::from_millis(session.timeout().as_millis()),
+                        at: Instant::now(),
+                    };
+                    log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                    SessionEvent::State(transition)
+                }
+                Event::WatchesLost { .. } => SessionEvent::WatchesLost,
+                _ => continue,
+            };
+            self.publish(&told);
+        }
+        if self.session.poll_timeout().is_none() {
+            for queue in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
+                queue.end();
+            }
+        }
+        news
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Arc<Queue> {
+        let queue = Arc::new(Queue::default());
+        if self.session.poll_timeout().is_none() {
+            queue.end();
+        }
+        self.subscribers.push(Arc::downgrade(&queue));
+        queue
+    }
+
+    fn publish(&mut self, event: &SessionEvent) {
+        self.subscribers.retain(|weak| {
+            let Some(queue) = weak.upgrade() else { return false };
+            queue.push(event.clone());
+            true
+        });
+    }
+}
+
+/// Answers on their way to the threads that wait for them.
+#[derive(Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    /// Requests in flight, oldest first.
+    order: VecDeque<(Xid, usize)>,
+}
+
+enum Slot {
+    Free,
+    /// Not answered; this thread is parked for it, if any.
+    Pending(Option<Thread>),
+    /// Nobody will ask.
+    Abandoned,
+    Answered(Result<Answer, OpError>),
+}
+
+impl Slots {
+    /// A place for the answer to a request.
+    pub(crate) fn open(&mut self, xid: Xid) -> usize {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.slots.push(Slot::Free);
+                self.slots.len() - 1
+            }
+        };
+        self.put(place, Slot::Pending(None));
+        self.order.push_back((xid, place));
+        place
+    }
+
+    /// Whether no request is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn answer(&mut self, xid: Xid, answer: Result<Answer, OpError>) -> Option<Thread> {
+        let at = self.order.iter().position(|(open, _)| *open == xid)?;
+        let (_, place) = self.order.remove(at)?;
+        match self.slots.get_mut(place).map(|slot| std::mem::replace(slot, Slot::Answered(answer)))
+        {
+            Some(Slot::Pending(thread)) => thread,
+            _ => {
+                self.release(place);
+                None
+            }
+        }
+    }
+
+    /// The answer, if it is there; else the thread is remembered as the one that waits for it.
+    pub(crate) fn take(
+        &mut self,
+        place: usize,
+        waiter: impl FnOnce() -> Thread,
+    ) -> Option<Result<Answer, OpError>> {
+        let slot = self.slots.get_mut(place)?;
+        match std::mem::replace(slot, Slot::Free) {
+            Slot::Answered(answer) => {
+                self.release(place);
+                Some(answer)
+            }
+            Slot::Pending(_) => {
+                *slot = Slot::Pending(Some(waiter()));
+                None
+            }
+            Slot::Free | Slot::Abandoned => Some(Err(OpError::SessionClosed)),
+        }
+    }
+
+    /// Whether the answer is there.
+    pub(crate) fn is_answered(&self, place: usize) -> bool {
+        matches!(self.slots.get(place), Some(Slot::Answered(_)))
+    }
+
+    /// Nobody will ask for the answer.
+    pub(crate) fn abandon(&mut self, place: usize) {
+        if self.is_answered(place) {
+            self.release(place);
+        } else {
+            self.put(place, Slot::Abandoned);
+        }
+    }
+
+    fn release(&mut self, place: usize) {
+        self.put(place, Slot::Free);
+        self.free.push(place);
+    }
+
+    fn put(&mut self, place: usize, slot: Slot) {
+        if let Some(old) = self.slots.get_mut(place) {
+            *old = slot;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The process's monotonic clock as the core's ticks.
+
+use std::time::{Duration, Instant};
+
+/// Milliseconds since the clock was made. `now` rounds down and waits round up, so that a deadline
+/// that has been waited for has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> zk_session::Instant {
+        let millis = self.origin.elapsed().as_millis();
+        zk_session::Instant::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    /// How long to wait for a deadline: zero if it has come, `None` for none.
+    pub(crate) fn until(&self, deadline: Option<zk_session::Instant>) -> Option<Duration> {
+        let at = Duration::from_millis(deadline?.as_millis());
+        let wait = at.saturating_sub(self.origin.elapsed());
+        // A wait that ends within the deadline's millisecond would end too early by the core's
+        // clock only if it were cut short; rounding up to whole milliseconds rules that out.
+        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Some(Duration::from_millis(millis))
+    }
+}
+
+/// A seed from the operating system's randomness, through the standard library's hasher keys.
+pub(crate) fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,151 @@
+//! How an ensemble is to be.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mio::{Poll, Waker};
+use zk_session::server::{Engine, EngineConfig};
+
+use super::EmbeddedEnsemble;
+use super::port::Port;
+use super::reactor::{Front, Reactor, WAKER};
+use crate::clock::{Clock, random_seed};
+
+/// The most servers there can be: their numbers are one byte of each session id.
+const MAX_SERVERS: usize = 255;
+
+/// Describes an [`EmbeddedEnsemble`]; made by [`EmbeddedEnsemble::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `start`"]
+pub struct EnsembleBuilder {
+    servers: usize,
+    binds: BTreeMap<usize, SocketAddr>,
+    tick: Duration,
+    min_session_timeout: Option<Duration>,
+    max_session_timeout: Option<Duration>,
+    seed: Option<u64>,
+}
+
+impl EnsembleBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            servers: 1,
+            binds: BTreeMap::new(),
+            tick: Duration::from_millis(2000),
+            min_session_timeout: None,
+            max_session_timeout: None,
+            seed: None,
+        }
+    }
+
+    /// Sets the number of servers, 1 to 255; 1 unless told otherwise.
+    pub fn servers(mut self, count: usize) -> Self {
+        self.servers = count;
+        self
+    }
+
+    /// Sets where server `i` listens, the first being 0; any free port of 127.0.0.1 unless told
+    /// otherwise. Makes room for that server if [`servers`](Self::servers) does not.
+    pub fn bind(mut self, i: usize, addr: SocketAddr) -> Self {
+        self.binds.insert(i, addr);
+        self
+    }
+
+    /// Sets the tick (ZooKeeper's `tickTime`), in whole milliseconds, at least 1; 2 s unless told
+    /// otherwise. Sessions expire on ticks, and their timeout is 2 to 20 ticks unless told
+    /// otherwise.
+    pub fn tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
+    }
+
+    /// Sets the shortest session timeout that is granted; 2 ticks unless told otherwise.
+    pub fn min_session_timeout(mut self, timeout: Duration) -> Self {
+        self.min_session_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the longest session timeout that is granted; 20 ticks unless told otherwise.
+    pub fn max_session_timeout(mut self, timeout: Duration) -> Self {
+        self.max_session_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the seed of session ids and passwords.
+    ///
+    /// Unless told otherwise it is drawn from the operating system's randomness (through std's
+    /// [`RandomState`](std::hash::RandomState), whose keys come from there), so that nobody can guess a password. A known
+    /// seed makes runs repeatable and passwords known: for tests only.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Binds all ports and serves. It takes about a millisecond, and clients can connect when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the number of servers, the tick or the
+    /// session timeouts make no sense; otherwise what the system says, such as
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse).
+    pub fn start(self) -> io::Result<EmbeddedEnsemble> {
+        let servers = self.binds.keys().last().map_or(0, |last| last.saturating_add(1));
+        let servers = servers.max(self.servers);
+        if !(1..=MAX_SERVERS).contains(&servers) {
+            return invalid(format!("an ensemble has 1 to {MAX_SERVERS} servers, not {servers}"));
+        }
+        let clock = Clock::new();
+        let mut engine = Engine::new(self.config()?, clock.now());
+        let (mut fronts, mut addrs) = (Vec::new(), Vec::new());
+        for server in 0..servers {
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let wanted = self.binds.get(&server).copied().unwrap_or(any);
+            let (port, addr) = Port::bind(wanted).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot bind {wanted}: {error}"))
+            })?;
+            fronts.push(Front::new(engine.add_server(), addr, port));
+            addrs.push(addr);
+        }
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (commands, receiver) = mpsc::channel();
+        let mut reactor = Reactor::new(engine, clock, poll, fronts, receiver);
+        for server in 0..servers {
+            reactor.start(server)?;
+        }
+        let thread = std::thread::Builder::new().name("zk-ensemble".into());
+        let thread = thread.spawn(move || reactor.run())?;
+        log::info!("embedded ensemble serves on {addrs:?}");
+        Ok(EmbeddedEnsemble { addrs, commands: Some(commands), waker, thread: Some(thread) })
+    }
+
+    fn config(&self) -> io::Result<EngineConfig> {
+        let mut config = EngineConfig::default();
+        config.tick = millis(self.tick);
+        config.min_session_timeout = self.min_session_timeout.map(millis);
+        config.max_session_timeout = self.max_session_timeout.map(millis);
+        config.seed = self.seed.unwrap_or_else(random_seed);
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        config.unix_time_at_origin = i64::try_from(unix_time.as_millis()).unwrap_or(i64::MAX);
+        if config.tick == zk_session::Duration::ZERO {
+            return invalid("a tick is at least one millisecond".into());
+        }
+        let shortest = config.min_session_timeout.unwrap_or(config.tick.scaled(2, 1));
+        let longest = config.max_session_timeout.unwrap_or(config.tick.scaled(20, 1));
+        if shortest > longest || longest == zk_session::Duration::ZERO {
+            return invalid(format!("session timeouts from {shortest} to {longest} are none"));
+        }
+        Ok(config)
+    }
+}
+
+fn millis(span: Duration) -> zk_session::Duration {
+    zk_session::Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn invalid<T>(text: String) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}

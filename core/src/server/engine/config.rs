@@ -1,0 +1,121 @@
+//! How an engine behaves, and what it tells of itself.
+
+use alloc::string::String;
+
+use super::ConnectionId;
+use crate::server::connection::FRAME_LIMIT;
+use crate::server::tracker::{ServerId, TrackerConfig};
+use crate::time::Duration;
+use crate::wire::SessionId;
+
+/// Whose behaviour an engine shows where ZooKeeper's releases differ.
+///
+/// | | `V3_8` (3.8.0) | `V3_9` (3.9.5) |
+/// | --- | --- | --- |
+/// | zxid of a notification | -1 | that of the change, -1 for catch-up events |
+/// | exists on a znode without READ | allowed | `NoAuth` |
+/// | create2 within a multi | answered by its flags, as create | answered as create2 |
+/// | unknown flags within a multi | that item fails | the whole multi is `MarshallingError` |
+/// | watcher types 4 and 5 | `MarshallingError`; 1 and 2 mean persistent watches too | known |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Release {
+    /// As 3.8.0, with the later fix that keeps events from those who may not read the znode.
+    V3_8,
+    /// As 3.9.5.
+    #[default]
+    V3_9,
+}
+
+/// The settings of an [`Engine`](super::Engine); the names are those of `zoo.cfg` where it has any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineConfig {
+    /// `tickTime`: sessions expire at multiples of it. 2 s.
+    pub tick: Duration,
+    /// `minSessionTimeout`; `None`: two ticks.
+    pub min_session_timeout: Option<Duration>,
+    /// `maxSessionTimeout`; `None`: twenty ticks.
+    pub max_session_timeout: Option<Duration>,
+    /// `jute.maxbuffer`: the longest frame, in bytes. 1,048,575.
+    pub frame_limit: usize,
+    /// Keys the session passwords: give it from a good source of randomness.
+    pub seed: u64,
+    /// Milliseconds since 1970 at [`Instant::ORIGIN`](crate::Instant::ORIGIN): for the times in
+    /// `Stat`, and so that a restarted ensemble makes other session ids than before.
+    pub unix_time_at_origin: i64,
+    /// Bytes that may wait for a client that does not read, before it loses its connection. 16 MiB.
+    pub outbox_limit: usize,
+    /// `zookeeper.nio.sessionlessCnxnTimeout`: how long a connection may stay without a handshake,
+    /// and the step in which idle connections are closed. 10 s.
+    pub sessionless_timeout: Duration,
+    /// Sessions at most.
+    pub session_limit: usize,
+    /// Whose behaviour to show where releases differ.
+    pub release: Release,
+    /// `zookeeper.extendedTypesEnabled`: whether znodes can have a time to live.
+    pub extended_types: bool,
+    /// `zookeeper.DigestAuthenticationProvider.superDigest`: `user:digest` of an identity to which
+    /// no ACL applies.
+    pub super_digest: Option<String>,
+    /// `znode.container.checkIntervalMs`: how often containers and times to live are looked
+    /// after. 60 s.
+    pub container_check_interval: Duration,
+    /// `znode.container.maxNeverUsedIntervalMs`: how long a container that never had a child stays;
+    /// `None`: for ever.
+    pub container_never_used: Option<Duration>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(2000),
+            min_session_timeout: None,
+            max_session_timeout: None,
+            frame_limit: FRAME_LIMIT,
+            seed: 0,
+            unix_time_at_origin: 0,
+            outbox_limit: 16 << 20,
+            sessionless_timeout: Duration::from_secs(10),
+            session_limit: usize::MAX,
+            release: Release::default(),
+            extended_types: false,
+            super_digest: None,
+            container_check_interval: Duration::from_secs(60),
+            container_never_used: None,
+        }
+    }
+}
+
+impl EngineConfig {
+    pub(super) fn tracker(&self) -> TrackerConfig {
+        TrackerConfig {
+            tick: self.tick,
+            min_session_timeout: self.min_session_timeout,
+            max_session_timeout: self.max_session_timeout,
+            seed: self.seed,
+            unix_time_at_origin: self.unix_time_at_origin,
+        }
+    }
+
+    /// Bytes waiting to be sent above which a connection's requests wait, too.
+    pub(super) fn pause_above(&self) -> usize {
+        (256 << 10).min(self.outbox_limit.checked_div(4).unwrap_or(0))
+    }
+}
+
+/// A session, as an administrator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Its id.
+    pub session_id: SessionId,
+    /// Its timeout.
+    pub timeout: Duration,
+    /// The server that speaks for it.
+    pub owner: ServerId,
+    /// Its connection to that server.
+    pub connection: Option<ConnectionId>,
+    /// How many ephemeral znodes it has.
+    pub ephemerals: usize,
+}

@@ -1,0 +1,380 @@
+//! A whole ensemble's state: its sessions, its znodes, and the front-end servers that connect
+//! clients to them.
+//!
+//! ```text
+//! bytes ──handle_received──▶ connection ──requests──▶ tree, tracker, watches
+//!                                ▲                        │ replies, notifications
+//! poll_ready ◀── outbox ◀────────┴────────────────────────┘
+//! ```
+//!
+//! A request is executed as soon as its bytes are there, in the order of the wire; events that it
+//! causes are in every outbox before its reply is.
+
+mod config;
+mod connections;
+mod four_letter;
+mod multi;
+mod read;
+mod reap;
+mod session;
+mod watching;
+mod write;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+pub use config::{EngineConfig, Release, SessionInfo};
+pub use connections::ConnectionId;
+use connections::Connections;
+
+use super::connection;
+use super::event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+use super::tracker::{Ownership, ServerId, SessionTracker};
+use super::tree::{Tree, Txn};
+use super::watches::Watches;
+use crate::error::ErrorCode;
+use crate::machine::{Io, Machine};
+use crate::time::Instant;
+use crate::trace::debug_event;
+use crate::wire::{OpCode, Reply, Request, SessionId, Xid, Zxid};
+
+/// A ZooKeeper ensemble as a pure machine: n front-end servers over one state.
+///
+/// The first server added is the leader. Connections are used as a [`Machine`] each, by id; a
+/// driver closes the transport of a connection whose link is `Down` and then says
+/// [`handle_disconnected`](Self::handle_disconnected), which forgets it.
+pub struct Engine {
+    config: EngineConfig,
+    servers: Vec<ServerId>,
+    connections: Connections,
+    tracker: SessionTracker<'static>,
+    /// The connections that speak for each session, at most one on each server.
+    attached: BTreeMap<SessionId, Vec<ConnectionId>>,
+    tree: Tree,
+    watches: Watches,
+    zxid: Zxid,
+    now: Instant,
+    /// When containers and times to live are looked after next.
+    reap_at: Instant,
+}
+
+impl Engine {
+    /// An ensemble without servers, with the znodes of one that has just been set up.
+    pub fn new(config: EngineConfig, now: Instant) -> Self {
+        Self {
+            tracker: SessionTracker::owned(config.tracker(), config.session_limit),
+            reap_at: now.after(config.container_check_interval),
+            config,
+            servers: Vec::new(),
+            connections: Connections::default(),
+            attached: BTreeMap::new(),
+            tree: Tree::new(),
+            watches: Watches::default(),
+            zxid: Zxid(0),
+            now,
+        }
+    }
+
+    /// Adds a front-end server; its number is one more than that of the last.
+    pub fn add_server(&mut self) -> ServerId {
+        let next = self.servers.last().map_or(1, |last| last.0.wrapping_add(1));
+        self.servers.push(ServerId(next));
+        ServerId(next)
+    }
+
+    /// A client has connected to a server.
+    pub fn accept(&mut self, now: Instant, server: ServerId, peer: IpAddr) -> ConnectionId {
+        let now = self.advance(now);
+        self.connections.insert(now, server, peer, &self.config)
+    }
+
+    /// `n` bytes now lie at the start of the connection's [`Io::recv`].
+    pub fn handle_received(&mut self, now: Instant, conn: ConnectionId, n: usize) {
+        let now = self.advance(now);
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        state.connection.handle_received(now, n);
+        state.moved = now;
+        self.run(conn);
+    }
+
+    /// Takes received bytes by copy; returns how many were taken. Fewer than given: this
+    /// connection is not to be read now.
+    pub fn handle_bytes(&mut self, now: Instant, conn: ConnectionId, bytes: &[u8]) -> usize {
+        let mut taken = 0_usize;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            let room = self.poll_io(conn).recv;
+            let n = room.len().min(rest.len());
+            let (Some(to), Some(from)) = (room.get_mut(..n), rest.get(..n)) else { break };
+            if n == 0 {
+                break;
+            }
+            to.copy_from_slice(from);
+            self.handle_received(now, conn, n);
+            taken = taken.saturating_add(n);
+        }
+        taken
+    }
+
+    /// The first `n` bytes of the connection's [`poll_transmit`](Self::poll_transmit) have left.
+    pub fn handle_transmitted(&mut self, now: Instant, conn: ConnectionId, n: usize) {
+        let now = self.advance(now);
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        let paused = !state.may_run(&self.config);
+        state.connection.handle_transmitted(now, n);
+        state.moved = now;
+        if !state.is_open() {
+            self.connections.mark_ready(conn);
+        } else if paused && state.may_run(&self.config) {
+            self.connections.mark_ready(conn);
+            self.run(conn);
+        }
+    }
+
+    /// The transport is gone: the connection is forgotten, and its watches with it. Its session
+    /// lives on.
+    pub fn handle_disconnected(&mut self, now: Instant, conn: ConnectionId) {
+        self.advance(now);
+        self.detach(conn);
+        self.connections.remove(conn);
+    }
+
+    /// Bytes to send; empty if there is nothing to send or no such connection.
+    pub fn poll_transmit(&self, conn: ConnectionId) -> &[u8] {
+        self.connections.get(conn).map_or(&[], |state| state.connection.poll_transmit())
+    }
+
+    /// Room for received bytes and bytes to send. There is no room for a client that does not take
+    /// its replies; it becomes [ready](Self::poll_ready) when there is room again.
+    pub fn poll_io(&mut self, conn: ConnectionId) -> Io<'_> {
+        let Some(state) = self.connections.get_mut(conn) else {
+            return Io { recv: &mut [], transmit: &[] };
+        };
+        if state.may_run(&self.config) {
+            return state.connection.poll_io();
+        }
+        Io { recv: &mut [], transmit: state.connection.poll_transmit() }
+    }
+
+    /// What is to be done with a transport; unknown ones are `Down`.
+    pub fn poll_link(&self, conn: ConnectionId) -> ServerLink {
+        self.connections.get(conn).map_or(ServerLink::Down, |state| state.connection.poll_link())
+    }
+
+    /// Why a connection is being closed; `None` while it is up, and for unknown ones.
+    pub fn poll_reason(&self, conn: ConnectionId) -> Option<CloseReason> {
+        self.connections.get(conn)?.connection.poll_reason()
+    }
+
+    /// It is `now`: sessions expire, silent connections are closed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        while let Some(session) = self.tracker.poll_expired(now) {
+            debug_event!("session {} expired", session);
+            self.end_session(session, CloseReason::SessionExpired);
+        }
+        while let Some(conn) = self.connections.next_idle(now, &self.config) {
+            self.cut(conn, CloseReason::Idle);
+        }
+        self.reap();
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let reap = self.tree.reapable().next().map(|_| self.reap_at);
+        [self.tracker.poll_timeout(), self.connections.idle_timeout(), reap]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next connection that has had bytes to send, or room to read again, or was to be closed
+    /// since it was last returned.
+    pub fn poll_ready(&mut self) -> Option<ConnectionId> {
+        self.connections.next_ready()
+    }
+
+    /// The connections of a server.
+    pub fn connections(&self, server: ServerId) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.connections.ids().filter(move |(_, state)| state.server == server).map(|(id, _)| id)
+    }
+
+    /// The connections of a server end at once; their sessions live on.
+    pub fn stop_server(&mut self, now: Instant, server: ServerId) {
+        self.advance(now);
+        let conns: Vec<_> = self.connections(server).collect();
+        for conn in conns {
+            self.cut(conn, CloseReason::ServerStopped);
+        }
+    }
+
+    /// The last transaction.
+    pub fn last_zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// How many znodes there are, the root and ZooKeeper's own among them.
+    pub fn node_count(&self) -> usize {
+        self.tree.len()
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Starts a transaction.
+    fn begin(&mut self) -> Txn {
+        self.zxid = Zxid(self.zxid.0.wrapping_add(1));
+        let time = self.config.unix_time_at_origin.saturating_add_unsigned(self.now.as_millis());
+        Txn { zxid: self.zxid, time }
+    }
+
+    /// Executes what a connection has received, as far as its client takes the replies.
+    fn run(&mut self, conn: ConnectionId) {
+        let Some(mut inbox) = self.connections.take_inbox(conn) else { return };
+        loop {
+            let Some(state) = self.connections.get_mut(conn) else { return };
+            if !state.may_run(&self.config) {
+                break;
+            }
+            let Some(event) = connection::pull(&mut inbox, state.answers()) else { break };
+            self.execute(conn, event);
+        }
+        self.connections.put_inbox(conn, inbox);
+        let Some(state) = self.connections.get(conn) else { return };
+        if !state.is_open() {
+            self.detach(conn);
+            self.connections.mark_ready(conn);
+        } else if !state.connection.poll_transmit().is_empty() {
+            self.connections.mark_ready(conn);
+        }
+    }
+
+    fn execute(&mut self, conn: ConnectionId, event: ServerEvent<'_>) {
+        match event {
+            ServerEvent::Connect(request) => return self.connect(conn, &request),
+            ServerEvent::FourLetterWord(word) => return self.four_letter(conn, word),
+            // The network layer answers these by itself: they touch no session.
+            ServerEvent::Request { xid, request: Request::Auth { scheme, auth, .. }, .. } => {
+                return self.auth(conn, xid, scheme, auth);
+            }
+            ServerEvent::Request { xid, request: Request::Sasl { .. }, .. } => {
+                let nothing = Reply::Sasl(None);
+                return self.send(conn, |a| a.reply(xid, Zxid(0), |w| nothing.encode(w)));
+            }
+            _ => {}
+        }
+        let Some(state) = self.connections.get(conn) else { return };
+        let (server, attached) = (state.server, state.session);
+        let Some(attached) = attached else { return };
+        if !self.tracker.touch(self.now, attached.session, attached.timeout) {
+            return;
+        }
+        if let ServerEvent::Close { xid } = event {
+            return self.close_session(conn, attached.session.id(), xid);
+        }
+        let moved = self.tracker.ownership(attached.session, server) != Ownership::Owner;
+        match event {
+            ServerEvent::UnknownOp { xid, .. }
+            | ServerEvent::Undecodable { xid, op: OpCode::Check, .. }
+            | ServerEvent::Request { xid, op: OpCode::Check, .. } => {
+                self.send(conn, |a| a.error(xid, Zxid(-1), ErrorCode::Unimplemented));
+                self.shut(conn, CloseReason::UnknownOp);
+            }
+            _ if moved && self.servers.first() == Some(&server) => {
+                if let ServerEvent::Request { op, .. } = event {
+                    if is_write(op) {
+                        self.begin();
+                    }
+                }
+                self.cut(conn, CloseReason::SessionMoved);
+            }
+            ServerEvent::Ping { .. } => {
+                let zxid = self.zxid;
+                self.send(conn, |a| a.reply(Xid::PING, zxid, |_| {}));
+            }
+            ServerEvent::Undecodable { xid, op, .. } => {
+                if is_write(op) {
+                    self.begin();
+                }
+                let zxid = self.zxid;
+                self.send(conn, |a| a.error(xid, zxid, ErrorCode::MarshallingError));
+            }
+            ServerEvent::Request { xid, op, request } if is_write(op) => {
+                self.write(conn, xid, &request, moved);
+            }
+            ServerEvent::Request { xid, request, .. } => self.read(conn, xid, &request),
+            _ => {}
+        }
+    }
+
+    /// Writes to a connection; one that does not take it loses its connection.
+    fn send(
+        &mut self,
+        conn: ConnectionId,
+        write: impl FnOnce(&mut connection::Answers<'static>) -> Result<(), TransmitFull>,
+    ) {
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        let sent = write(state.answers());
+        self.sent(conn, sent);
+    }
+
+    fn sent(&mut self, conn: ConnectionId, sent: Result<(), TransmitFull>) {
+        if let Err(TransmitFull { needed, free }) = sent {
+            self.cut(conn, CloseReason::SlowConsumer { needed, free });
+        }
+    }
+
+    /// Closes a connection when what is pending has left.
+    fn shut(&mut self, conn: ConnectionId, reason: CloseReason) {
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        state.answers().shut(reason);
+        self.detach(conn);
+        self.connections.mark_ready(conn);
+    }
+
+    /// Closes a connection at once.
+    fn cut(&mut self, conn: ConnectionId, reason: CloseReason) {
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        state.answers().cut(reason);
+        self.detach(conn);
+        self.connections.mark_ready(conn);
+    }
+
+    /// A connection speaks for its session no more, and watches nothing.
+    fn detach(&mut self, conn: ConnectionId) {
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        let Some(attached) = state.session.take() else { return };
+        self.watches.forget(conn);
+        if let Some(conns) = self.attached.get_mut(&attached.session.id()) {
+            conns.retain(|other| *other != conn);
+        }
+    }
+}
+
+/// Whether a request is a transaction, even when it fails.
+fn is_write(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+    )
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine")
+            .field("servers", &self.servers)
+            .field("zxid", &self.zxid)
+            .field("nodes", &self.tree.len())
+            .finish_non_exhaustive()
+    }
+}

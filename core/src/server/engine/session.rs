@@ -1,0 +1,144 @@
+//! Sessions over connections: the handshake, auth packets, and the end of a session.
+
+use alloc::vec::Vec;
+
+use super::connections::Attached;
+use super::{ConnectionId, Engine, SessionInfo};
+use crate::error::ErrorCode;
+use crate::server::acl::authenticate;
+use crate::server::event::CloseReason;
+use crate::server::tracker::Granted;
+use crate::time::Instant;
+use crate::trace::debug_event;
+use crate::wire::{ConnectRequest, SessionId, Ustring, Xid, Zxid};
+
+impl Engine {
+    /// Ends a session as its expiry would; false if there is none.
+    pub fn expire_session(&mut self, now: Instant, session: SessionId) -> bool {
+        self.advance(now);
+        let known = self.tracker.find(session).is_some();
+        if known {
+            self.end_session(session, CloseReason::SessionExpired);
+        }
+        known
+    }
+
+    /// The sessions that are alive.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionInfo> + '_ {
+        self.tracker.sessions().map(|(session_id, timeout, owner)| {
+            let mut conns = self.attached.get(&session_id).into_iter().flatten().copied();
+            let is_owner = |id: &ConnectionId| {
+                self.connections.get(*id).is_some_and(|state| state.server == owner)
+            };
+            let connection = conns.find(is_owner);
+            let ephemerals = self.tree.ephemerals(session_id).count();
+            SessionInfo { session_id, timeout, owner, connection, ephemerals }
+        })
+    }
+
+    /// # Source
+    /// `ZooKeeperServer.processConnectRequest`, `.finishSessionInit`, 3.8.0.
+    pub(super) fn connect(&mut self, conn: ConnectionId, request: &ConnectRequest<'_>) {
+        let Some(server) = self.connections.get(conn).map(|state| state.server) else { return };
+        if request.last_zxid_seen > self.zxid {
+            return self.cut(conn, CloseReason::ZxidAhead);
+        }
+        let granted = if request.session_id.is_some() {
+            // The older connection goes before the password is looked at.
+            self.end_older(conn, request.session_id);
+            let id = request.session_id;
+            match self.tracker.attach(self.now, server, id, request.passwd, request.timeout) {
+                Ok(granted) => granted,
+                Err(error) => {
+                    debug_event!("session {} refused: {:?}", id, error);
+                    self.send(conn, |answers| answers.refuse());
+                    return self.shut(conn, CloseReason::SessionRefused);
+                }
+            }
+        } else {
+            match self.tracker.create(self.now, server, request.timeout) {
+                Ok(granted) => {
+                    self.begin();
+                    granted
+                }
+                Err(_) => return self.cut(conn, CloseReason::TrackerFull),
+            }
+        };
+        let Granted { session, passwd, timeout } = granted;
+        if let Some(state) = self.connections.get_mut(conn) {
+            state.session = Some(Attached { session, timeout });
+            self.attached.entry(session.id()).or_default().push(conn);
+        }
+        self.send(conn, |answers| answers.accept(session.id(), &passwd, timeout));
+    }
+
+    /// Ends the other connection of a session on the same server.
+    fn end_older(&mut self, conn: ConnectionId, session: SessionId) {
+        let Some(server) = self.connections.get(conn).map(|state| state.server) else { return };
+        let others = self.attached.get(&session).into_iter().flatten().copied();
+        let here = |id: &ConnectionId| {
+            self.connections.get(*id).is_some_and(|state| state.server == server)
+        };
+        let older: Vec<_> = others.filter(here).collect();
+        for conn in older {
+            self.cut(conn, CloseReason::Resumed);
+        }
+    }
+
+    /// # Source
+    /// `ZooKeeperServer.processPacket`, 3.8.0.
+    pub(super) fn auth(
+        &mut self,
+        conn: ConnectionId,
+        xid: Xid,
+        scheme: Ustring<'_>,
+        auth: Option<&[u8]>,
+    ) {
+        let Some(state) = self.connections.get_mut(conn) else { return };
+        let known = self.config.super_digest.as_deref();
+        if authenticate(&mut state.identities, scheme, auth, known) {
+            return self.send(conn, |answers| answers.reply(xid, Zxid(0), |_| {}));
+        }
+        self.send(conn, |answers| answers.error(xid, Zxid(0), ErrorCode::AuthFailed));
+        self.shut(conn, CloseReason::AuthFailed);
+    }
+
+    /// A client ends its session: events, reply, then the connection closes.
+    pub(super) fn close_session(&mut self, conn: ConnectionId, session: SessionId, xid: Xid) {
+        let others: Vec<_> = self.attached.get(&session).into_iter().flatten().copied().collect();
+        self.drop_session(session);
+        let zxid = self.zxid;
+        self.send(conn, |answers| answers.reply(xid, zxid, |_| {}));
+        self.shut(conn, CloseReason::SessionClosed);
+        for other in others {
+            self.cut_unless(conn, other, CloseReason::SessionClosed);
+        }
+        self.attached.remove(&session);
+    }
+
+    /// The ensemble ends a session: its connections close without a frame.
+    pub(super) fn end_session(&mut self, session: SessionId, reason: CloseReason) {
+        self.drop_session(session);
+        for conn in self.attached.remove(&session).unwrap_or_default() {
+            self.cut(conn, reason);
+        }
+    }
+
+    fn cut_unless(&mut self, spared: ConnectionId, conn: ConnectionId, reason: CloseReason) {
+        if conn != spared {
+            self.cut(conn, reason);
+        }
+    }
+
+    /// Deletes a session's ephemeral znodes in one transaction and forgets it.
+    fn drop_session(&mut self, session: SessionId) {
+        let txn = self.begin();
+        let doomed: Vec<_> = self.tree.ephemerals(session).collect();
+        let mut changes = Vec::with_capacity(doomed.len());
+        for id in doomed {
+            self.delete_node(id, txn, &mut changes);
+        }
+        self.tracker.close(session);
+        self.publish(&changes, txn.zxid);
+    }
+}

@@ -1,0 +1,56 @@
+//! The ensemble's side of a session.
+//!
+//! | type | knows |
+//! | --- | --- |
+//! | [`ServerConnection`] | one transport: frames, handshake, replies, notifications |
+//! | [`SessionTracker`] | who lives until when, and who speaks for whom |
+//! | `Engine` (feature `alloc`) | a whole ensemble: n front-end servers over one tree of znodes |
+//!
+//! The first two need no heap and do not know each other: their owner passes values between them,
+//! for in a quorum the leader expires sessions that other servers connect. `Engine` is such an
+//! owner.
+#![cfg_attr(
+    feature = "alloc",
+    doc = r#"
+```
+use zk_session::server::{Engine, EngineConfig, ServerLink};
+use zk_session::time::Instant;
+
+let now = Instant::ORIGIN;
+let mut engine = Engine::new(EngineConfig::default(), now);
+let server = engine.add_server();
+let conn = engine.accept(now, server, core::net::Ipv4Addr::LOCALHOST.into());
+engine.handle_bytes(now, conn, b"ruok");
+assert_eq!(engine.poll_ready(), Some(conn));
+assert_eq!(engine.poll_transmit(conn), b"imok");
+engine.handle_transmitted(now, conn, 4);
+assert_eq!(engine.poll_link(conn), ServerLink::Down);
+```
+"#
+)]
+
+#[cfg(feature = "alloc")]
+mod acl;
+mod connection;
+#[cfg(feature = "alloc")]
+mod engine;
+mod event;
+mod passwd;
+mod slots;
+#[cfg(feature = "alloc")]
+mod text;
+mod tracker;
+#[cfg(feature = "alloc")]
+mod tree;
+#[cfg(feature = "alloc")]
+mod watches;
+
+pub use connection::ServerConnection;
+#[cfg(feature = "alloc")]
+pub use engine::{ConnectionId, Engine, EngineConfig, Release, SessionInfo};
+pub use event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+pub use slots::SessionSlot;
+pub use tracker::{
+    AttachError, Granted, Ownership, ServerId, SessionRef, SessionTracker, TrackerConfig,
+    TrackerFull,
+};

@@ -1,0 +1,224 @@
+//! Who is told of what: watches by path and by connection.
+//!
+//! # Source
+//! `WatchManager`, `WatcherMode`, `DataTree`, 3.9.5: a connection may watch a path in several
+//! modes at once.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::engine::ConnectionId;
+
+/// Which table a watch stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    /// getData and exists.
+    Data,
+    /// getChildren.
+    Child,
+}
+
+/// How long watches stay: a set of modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Modes(u8);
+
+impl Modes {
+    /// Until it fires.
+    pub(super) const STANDARD: Self = Self(1);
+    /// Until it is removed.
+    pub(super) const PERSISTENT: Self = Self(2);
+    /// Until it is removed, and for all descendants.
+    pub(super) const RECURSIVE: Self = Self(4);
+    pub(super) const ANY: Self = Self(7);
+
+    const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+type Watchers = BTreeMap<ConnectionId, Modes>;
+type Places = BTreeSet<(Table, Arc<[u8]>)>;
+
+/// All watches of all connections.
+#[derive(Default)]
+pub(super) struct Watches {
+    data: BTreeMap<Arc<[u8]>, Watchers>,
+    child: BTreeMap<Arc<[u8]>, Watchers>,
+    by_connection: BTreeMap<ConnectionId, Places>,
+    /// How many recursive watches there are: without any, no ancestor is looked at.
+    recursive: usize,
+}
+
+impl Watches {
+    fn table(&mut self, table: Table) -> &mut BTreeMap<Arc<[u8]>, Watchers> {
+        match table {
+            Table::Data => &mut self.data,
+            Table::Child => &mut self.child,
+        }
+    }
+
+    /// Arms a watch; twice is once.
+    pub(super) fn arm(&mut self, table: Table, path: &[u8], conn: ConnectionId, mode: Modes) {
+        let paths = self.table(table);
+        let key = match paths.get_key_value(path) {
+            Some((key, _)) => Arc::clone(key),
+            None => Arc::from(path),
+        };
+        let modes = paths.entry(Arc::clone(&key)).or_default().entry(conn).or_insert(Modes(0));
+        let before = *modes;
+        *modes = before.with(mode);
+        if mode == Modes::RECURSIVE && !before.meets(mode) {
+            self.recursive = self.recursive.saturating_add(1);
+        }
+        if before.is_empty() {
+            self.by_connection.entry(conn).or_default().insert((table, key));
+        }
+    }
+
+    /// Whether a connection watches a path in one of these modes.
+    pub(super) fn is_armed(
+        &self,
+        table: Table,
+        path: &[u8],
+        conn: ConnectionId,
+        modes: Modes,
+    ) -> bool {
+        let paths = match table {
+            Table::Data => &self.data,
+            Table::Child => &self.child,
+        };
+        let armed = paths.get(path).and_then(|watchers| watchers.get(&conn));
+        armed.is_some_and(|armed| armed.meets(modes))
+    }
+
+    /// Disarms a connection's watch in these modes; false if there is none.
+    pub(super) fn disarm(
+        &mut self,
+        table: Table,
+        path: &[u8],
+        conn: ConnectionId,
+        modes: Modes,
+    ) -> bool {
+        let paths = self.table(table);
+        let Some((key, _)) = paths.get_key_value(path) else { return false };
+        let key = Arc::clone(key);
+        let Some(watchers) = paths.get_mut(path) else { return false };
+        let Some(armed) = watchers.get_mut(&conn) else { return false };
+        let before = *armed;
+        *armed = before.without(modes);
+        let now = *armed;
+        if now.is_empty() {
+            watchers.remove(&conn);
+            if watchers.is_empty() {
+                paths.remove(path);
+            }
+            self.forget_path(table, &key, conn);
+        }
+        if before.meets(Modes::RECURSIVE) && !now.meets(Modes::RECURSIVE) {
+            self.recursive = self.recursive.saturating_sub(1);
+        }
+        before.meets(modes)
+    }
+
+    /// Takes the connections to be told of a change of `path`, in the order of their ids; their
+    /// one-shot watches are gone with it.
+    pub(super) fn fire(&mut self, table: Table, path: &[u8]) -> Vec<ConnectionId> {
+        let mut told = Vec::new();
+        let paths = self.table(table);
+        if let Some((key, _)) = paths.get_key_value(path) {
+            let key = Arc::clone(key);
+            let mut gone = Vec::new();
+            if let Some(watchers) = paths.get_mut(path) {
+                told.extend(watchers.keys().copied());
+                watchers.retain(|conn, modes| {
+                    *modes = modes.without(Modes::STANDARD);
+                    if modes.is_empty() {
+                        gone.push(*conn);
+                    }
+                    !modes.is_empty()
+                });
+                if watchers.is_empty() {
+                    paths.remove(path);
+                }
+            }
+            for conn in gone {
+                self.forget_path(table, &key, conn);
+            }
+        }
+        if table == Table::Data && self.recursive > 0 {
+            let own = told.len();
+            for ancestor in ancestors(path) {
+                let watchers = self.data.get(ancestor).into_iter().flatten();
+                let recursive = watchers.filter(|(_, modes)| modes.meets(Modes::RECURSIVE));
+                told.extend(recursive.map(|(conn, _)| *conn));
+            }
+            if told.len() > own {
+                told.sort_unstable();
+                told.dedup();
+            }
+        }
+        told
+    }
+
+    /// Forgets all watches of a connection.
+    pub(super) fn forget(&mut self, conn: ConnectionId) {
+        for (table, path) in self.by_connection.remove(&conn).unwrap_or_default() {
+            let paths = self.table(table);
+            let Some(watchers) = paths.get_mut(&path) else { continue };
+            let modes = watchers.remove(&conn);
+            if watchers.is_empty() {
+                paths.remove(&path);
+            }
+            if modes.is_some_and(|modes| modes.meets(Modes::RECURSIVE)) {
+                self.recursive = self.recursive.saturating_sub(1);
+            }
+        }
+    }
+
+    fn forget_path(&mut self, table: Table, path: &Arc<[u8]>, conn: ConnectionId) {
+        if let Some(paths) = self.by_connection.get_mut(&conn) {
+            paths.remove(&(table, Arc::clone(path)));
+            if paths.is_empty() {
+                self.by_connection.remove(&conn);
+            }
+        }
+    }
+}
+
+/// The paths above one: `/a/b` has `/a` and `/`.
+fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut end = path.len();
+    core::iter::from_fn(move || {
+        if end <= 1 {
+            return None;
+        }
+        end = path.get(..end)?.iter().rposition(|byte| *byte == b'/')?;
+        path.get(..end.max(1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ancestors_end_with_the_root() {
+        let all: Vec<_> = ancestors(b"/a/bc/d").collect();
+        assert_eq!(all, [&b"/a/bc"[..], b"/a", b"/"]);
+        assert_eq!(ancestors(b"/a").collect::<Vec<_>>(), [&b"/"[..]]);
+        assert_eq!(ancestors(b"/").count(), 0);
+    }
+}

@@ -1,0 +1,257 @@
+//! A hand-driven client of an engine: sends bytes, cuts frames, decodes nothing unasked.
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+use std::collections::VecDeque;
+
+use zk_session::server::{CloseReason, ConnectionId, Engine, EngineConfig, ServerId, ServerLink};
+use zk_session::wire::{
+    ConnectRequest, ConnectResponse, EventType, OpCode, Passwd, Reader, Reply, ReplyHeader,
+    Request, RequestHeader, SessionId, WatcherEvent, Writer, Xid, Zxid,
+};
+use zk_session::{ErrorCode, Instant};
+
+pub(crate) const PEER: core::net::IpAddr = core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST);
+
+/// An engine with a clock, and the frames that each connection has been sent.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) now: u64,
+    inbox: Vec<(ConnectionId, Vec<u8>)>,
+}
+
+/// A session as its client knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) conn: ConnectionId,
+    pub(crate) id: SessionId,
+    pub(crate) passwd: Passwd,
+    pub(crate) timeout: i32,
+}
+
+/// What a client received, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Event(EventType, String),
+    Reply { xid: i32, zxid: i64, err: i32, body: Vec<u8> },
+}
+
+impl World {
+    pub(crate) fn new(config: EngineConfig) -> Self {
+        Self { engine: Engine::new(config, Instant::ORIGIN), now: 0, inbox: Vec::new() }
+    }
+
+    /// A standalone server.
+    pub(crate) fn standalone() -> (Self, ServerId) {
+        let mut world = Self::new(EngineConfig::default());
+        let server = world.engine.add_server();
+        (world, server)
+    }
+
+    pub(crate) fn at(&self) -> Instant {
+        Instant::from_millis(self.now)
+    }
+
+    pub(crate) fn open(&mut self, server: ServerId) -> ConnectionId {
+        self.engine.accept(self.at(), server, PEER)
+    }
+
+    pub(crate) fn send(&mut self, conn: ConnectionId, bytes: &[u8]) -> usize {
+        self.engine.handle_bytes(self.at(), conn, bytes)
+    }
+
+    /// Lets time pass, with a tick of the engine whenever it asks for one.
+    pub(crate) fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while let Some(at) = self.engine.poll_timeout().filter(|at| at.as_millis() <= end) {
+            self.now = self.now.max(at.as_millis());
+            self.engine.handle_timeout(self.at());
+            let later = self.engine.poll_timeout().is_none_or(|next| next > at);
+            assert!(later, "a deadline that does not pass");
+        }
+        self.now = end;
+    }
+
+    /// Takes the bytes that a connection was sent.
+    pub(crate) fn drain(&mut self, conn: ConnectionId) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.engine.poll_transmit(conn).to_vec();
+            if bytes.is_empty() {
+                return all;
+            }
+            self.engine.handle_transmitted(self.at(), conn, bytes.len());
+            all.extend(bytes);
+        }
+    }
+
+    /// Takes the next whole frame that a connection was sent, without its length.
+    pub(crate) fn frame(&mut self, conn: ConnectionId) -> Option<Vec<u8>> {
+        let fresh = self.drain(conn);
+        let at = match self.inbox.iter().position(|(id, _)| *id == conn) {
+            Some(at) => at,
+            None => {
+                self.inbox.push((conn, Vec::new()));
+                self.inbox.len() - 1
+            }
+        };
+        let bytes = &mut self.inbox[at].1;
+        bytes.extend(fresh);
+        let len = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap()) as usize;
+        if bytes.len() < 4 + len {
+            return None;
+        }
+        let frame = bytes[4..4 + len].to_vec();
+        bytes.drain(..4 + len);
+        Some(frame)
+    }
+
+    pub(crate) fn connect_with(&mut self, conn: ConnectionId, request: &ConnectRequest<'_>) {
+        let bytes = connect_bytes(request);
+        assert_eq!(self.send(conn, &bytes), bytes.len());
+    }
+
+    /// The answer to a handshake: id, password and timeout; `None` if there is none.
+    pub(crate) fn connected(&mut self, conn: ConnectionId) -> Option<Session> {
+        let frame = self.frame(conn)?;
+        let answer = ConnectResponse::read(&mut Reader::new(&frame)).unwrap();
+        let passwd = Passwd(answer.passwd.unwrap().try_into().unwrap());
+        Some(Session { conn, id: answer.session_id, passwd, timeout: answer.timeout })
+    }
+
+    /// A new session.
+    pub(crate) fn session(&mut self, server: ServerId, timeout: i32) -> Session {
+        let conn = self.open(server);
+        self.connect_with(conn, &new_session(timeout));
+        let session = self.connected(conn).expect("an answer");
+        assert!(session.id.is_some());
+        session
+    }
+
+    /// Tries to resume a session on a fresh connection.
+    pub(crate) fn resume(&mut self, server: ServerId, session: &Session) -> Session {
+        let conn = self.open(server);
+        let passwd = session.passwd;
+        self.connect_with(
+            conn,
+            &ConnectRequest {
+                session_id: session.id,
+                passwd: Some(&passwd.0),
+                ..new_session(session.timeout)
+            },
+        );
+        self.connected(conn).expect("an answer")
+    }
+
+    pub(crate) fn request(&mut self, session: &Session, xid: i32, request: &Request<'_>) {
+        let bytes = request_bytes(xid, request);
+        assert_eq!(self.send(session.conn, &bytes), bytes.len());
+    }
+
+    /// The next frame, as reply or event.
+    pub(crate) fn got(&mut self, session: &Session) -> Option<Got> {
+        let frame = self.frame(session.conn)?;
+        Some(decode(&frame))
+    }
+
+    /// Sends a request and takes its reply, which must be the next frame.
+    pub(crate) fn call(
+        &mut self,
+        session: &Session,
+        request: &Request<'_>,
+    ) -> Result<Vec<u8>, ErrorCode> {
+        self.request(session, 77, request);
+        match self.got(session) {
+            Some(Got::Reply { xid: 77, err: 0, body, .. }) => Ok(body),
+            Some(Got::Reply { xid: 77, err, .. }) => Err(ErrorCode::from_wire(err).unwrap()),
+            other => panic!("{other:?} instead of the reply to {request:?}"),
+        }
+    }
+
+    /// As [`call`](Self::call), for a reply that is a path.
+    pub(crate) fn created(&mut self, session: &Session, request: &Request<'_>) -> String {
+        let body = self.call(session, request).unwrap();
+        Reader::new(&body).ustring().unwrap().as_str().unwrap().into()
+    }
+
+    pub(crate) fn stat(
+        &mut self,
+        session: &Session,
+        path: &str,
+    ) -> Result<zk_session::wire::Stat, ErrorCode> {
+        let body = self.call(session, &Request::exists(path, false))?;
+        Ok(zk_session::wire::Stat::read(&mut Reader::new(&body)).unwrap())
+    }
+
+    /// All events that wait for a session's client; nothing else may.
+    pub(crate) fn events(&mut self, session: &Session) -> Vec<(EventType, String)> {
+        let mut all = Vec::new();
+        while let Some(got) = self.got(session) {
+            match got {
+                Got::Event(kind, path) => all.push((kind, path)),
+                other => panic!("{other:?} among events"),
+            }
+        }
+        all
+    }
+
+    pub(crate) fn link(&self, session: &Session) -> ServerLink {
+        self.engine.poll_link(session.conn)
+    }
+
+    pub(crate) fn reason(&self, session: &Session) -> Option<CloseReason> {
+        self.engine.poll_reason(session.conn)
+    }
+
+    pub(crate) fn lose(&mut self, session: &Session) {
+        self.engine.handle_disconnected(self.at(), session.conn);
+    }
+
+    pub(crate) fn ready(&mut self) -> VecDeque<ConnectionId> {
+        std::iter::from_fn(|| self.engine.poll_ready()).collect()
+    }
+}
+
+pub(crate) fn new_session(timeout: i32) -> ConnectRequest<'static> {
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid(0),
+        timeout,
+        session_id: SessionId::NONE,
+        passwd: Some(&[0; 16]),
+        read_only: Some(false),
+    }
+}
+
+pub(crate) fn connect_bytes(request: &ConnectRequest<'_>) -> Vec<u8> {
+    framed(|w| request.write(w))
+}
+
+pub(crate) fn request_bytes(xid: i32, request: &Request<'_>) -> Vec<u8> {
+    framed(|w| {
+        RequestHeader { xid: Xid(xid), op: request.op().to_wire() }.write(w);
+        request.encode(w);
+    })
+}
+
+pub(crate) fn framed(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    let mut memory = vec![0; 4 << 20];
+    let mut writer = Writer::new(&mut memory);
+    write(&mut writer);
+    let body = writer.finish().unwrap();
+    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
+}
+
+pub(crate) fn decode(frame: &[u8]) -> Got {
+    let mut reader = Reader::new(frame);
+    let header = ReplyHeader::read(&mut reader).unwrap();
+    if header.xid == Xid::NOTIFICATION {
+        let event = WatcherEvent::read(&mut reader).unwrap();
+        return Got::Event(event.kind, event.path.as_str().unwrap().into());
+    }
+    let body = reader.rest().to_vec();
+    Got::Reply { xid: header.xid.0, zxid: header.zxid.0, err: header.err, body }
+}
+
+pub(crate) fn reply(op: OpCode, body: &[u8]) -> Reply<'_> {
+    Reply::decode(op, body).unwrap()
+}

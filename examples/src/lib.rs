@@ -1,0 +1,3 @@
+//! What the examples share with the tests that run them.
+
+pub mod lifecycle;

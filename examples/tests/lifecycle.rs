@@ -1,0 +1,68 @@
+//! The lifecycle story on the embedded ensemble and on a real one, with the same observations.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zk_session::client::KeeperState;
+use zk_session_examples::lifecycle::{Embedded, Faults, Observed, Stage, play};
+use zk_session_testkit::{RealEnsemble, Relay};
+
+const TIMEOUT: Duration = Duration::from_millis(3000);
+
+fn assert_story(stage: &Stage) {
+    let mut lines = Vec::new();
+    let played = play(stage, TIMEOUT, &mut |line| lines.push(line.to_owned()));
+    let observed: Observed = match played {
+        Ok(observed) => observed,
+        Err(error) => panic!("{error}\n{}", lines.join("\n")),
+    };
+    use KeeperState::{Disconnected, Expired, SyncConnected};
+    assert_eq!(
+        observed.states,
+        [SyncConnected, Disconnected, SyncConnected, Disconnected, Expired],
+        "{lines:#?}"
+    );
+    assert_eq!(observed.timeout, TIMEOUT);
+    assert!(observed.session_id.is_some());
+    assert_ne!(observed.hosts[0], observed.hosts[1]);
+    // A third of the timeout can pass between the last touch and the cut; a tick and a half of
+    // lateness is the ensemble's right, the rest is this machine's.
+    assert!(observed.expiry >= TIMEOUT * 2 / 3 - Duration::from_millis(200), "{observed:?}");
+    assert!(observed.expiry <= TIMEOUT + Duration::from_millis(3 * 750), "{observed:?}");
+}
+
+#[test]
+fn the_story_holds_on_the_embedded_ensemble() {
+    let ensemble = Embedded::start().unwrap();
+    let addrs = ensemble.addrs();
+    assert_story(&Stage::new(addrs, "", Box::new(ensemble)).unwrap());
+}
+
+#[test]
+fn the_story_holds_below_a_chroot_that_must_be_made() {
+    let ensemble = Embedded::start().unwrap();
+    let addrs = ensemble.addrs();
+    assert_story(&Stage::new(addrs, "/made/for/this", Box::new(ensemble)).unwrap());
+}
+
+/// Kills the process of a server.
+#[derive(Debug)]
+struct Processes(Arc<RealEnsemble>);
+
+impl Faults for Processes {
+    fn kill(&self, server: usize, _: &Relay) -> io::Result<()> {
+        self.0.kill(server)
+    }
+
+    fn describe(&self) -> &'static str {
+        "server process killed"
+    }
+}
+
+#[test]
+fn the_story_holds_on_a_real_ensemble_of_three() {
+    let ensemble = Arc::new(RealEnsemble::builder().nodes(3).tick_ms(500).start().unwrap());
+    let addrs = ensemble.addrs().to_vec();
+    assert_story(&Stage::new(addrs, "", Box::new(Processes(ensemble))).unwrap());
+}
