@@ -1,4 +1,10 @@
 //! The engine's operations: results, error codes, Stat values, names, ACLs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![cfg(all(feature = "server", feature = "alloc"))]
 
 mod server_common;

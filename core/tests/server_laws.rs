@@ -1,4 +1,10 @@
 //! The laws of style.md for what works without a heap: the connection and the tracker.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![cfg(feature = "server")]
 
 use proptest::prelude::*;

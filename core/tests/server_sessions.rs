@@ -1,4 +1,10 @@
 //! Sessions on the ensemble's side: handshakes, expiry, moves, and connections that misbehave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![cfg(all(feature = "server", feature = "alloc"))]
 
 mod server_common;

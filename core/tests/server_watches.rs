@@ -1,4 +1,10 @@
 //! Watches: who is told what, when, and in which order.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![cfg(all(feature = "server", feature = "alloc"))]
 
 mod server_common;
