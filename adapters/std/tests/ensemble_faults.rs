@@ -358,7 +358,7 @@ fn a_busy_connection_does_not_starve_another() {
         })
         .collect();
     let mut slowest = Duration::ZERO;
-    for _ in 0..100 {
+    for _ in 0..30 {
         let asked = Instant::now();
         quiet.ping().unwrap();
         slowest = slowest.max(asked.elapsed());
@@ -370,7 +370,7 @@ fn a_busy_connection_does_not_starve_another() {
         let bytes = reading.join().unwrap();
         assert!(bytes > 100_000, "{bytes} bytes of replies");
     }
-    println!("slowest of 100 pings beside two flooding connections: {slowest:?}");
+    println!("slowest of 30 pings beside two flooding connections: {slowest:?}");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }
 

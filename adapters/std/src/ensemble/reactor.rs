@@ -30,7 +30,7 @@ use crate::clock::Clock;
 /// The waker's token; the servers' listeners follow, then the connections.
 pub(super) const WAKER: Token = Token(0);
 /// Bytes read from one connection before it is another's turn.
-const READ_BUDGET: usize = 64 * 1024;
+const READ_BUDGET: usize = 32 * 1024;
 /// Bytes written to one connection before it is another's turn.
 const WRITE_BUDGET: usize = 256 * 1024;
 /// Connections accepted by one server before it is another's turn.
@@ -320,8 +320,8 @@ impl Reactor {
                 }
                 return;
             }
-            let (offered, ending) = (room.len(), socket.ending);
-            match socket.stream.read(room) {
+            let (offered, ending) = (room.len().min(budget), socket.ending);
+            match socket.stream.read(room.get_mut(..offered).unwrap_or_default()) {
                 Ok(0) => {
                     self.flush(conn); // its peer may have ended its stream only one way
                     return self.drop_conn(conn);

@@ -31,12 +31,17 @@ pub struct Raw {
 
 /// A request's frame.
 pub fn frame(xid: Xid, request: &Request<'_>) -> Vec<u8> {
-    let mut memory = vec![0; 2 << 20];
-    let mut writer = Writer::new(&mut memory);
-    writer.int(0);
-    RequestHeader { xid, op: request.op().to_wire() }.write(&mut writer);
-    request.encode(&mut writer);
-    with_length(writer.finish().unwrap())
+    let mut memory = vec![0; 512];
+    loop {
+        let mut writer = Writer::new(&mut memory);
+        writer.int(0);
+        RequestHeader { xid, op: request.op().to_wire() }.write(&mut writer);
+        request.encode(&mut writer);
+        match writer.finish() {
+            Ok(bytes) => return with_length(bytes),
+            Err(error) => memory = vec![0; error.needed],
+        }
+    }
 }
 
 fn with_length(frame: &[u8]) -> Vec<u8> {
