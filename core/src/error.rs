@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::client::ConnectStringError;
+use crate::client::{ConnectStringError, TicketError};
 use crate::path::PathError;
 use crate::wire::WireError;
 
@@ -251,6 +251,8 @@ pub enum ConfigError {
     },
     /// There is no room for a single request in flight.
     NoRequestSlots,
+    /// The session to be resumed cannot be read.
+    Ticket(TicketError),
 }
 
 impl fmt::Display for ConfigError {
@@ -261,6 +263,7 @@ impl fmt::Display for ConfigError {
             Self::BufferTooSmall { buffer, size, needed } => {
                 write!(f, "{buffer} buffer has {size} bytes, at least {needed} are needed")
             }
+            Self::Ticket(error) => write!(f, "{error}"),
             Self::NoRequestSlots => f.write_str("no room for a single request in flight"),
         }
     }
@@ -305,6 +308,9 @@ pub enum DisconnectReason {
     },
     /// The server refused to give a new session (a timeout of zero to a session id of zero).
     NewSessionRefused,
+    /// Every host had turned the session's zxid away; this one took the session when asked without
+    /// it, so it is behind what the session has seen.
+    ServerBehind,
     /// The server answered a request with "session moved": another connection speaks for it now.
     SessionMoved,
     /// A watch event is too large for the receive buffer.
@@ -329,6 +335,7 @@ impl fmt::Display for DisconnectReason {
             }
             Self::UnsolicitedReply { xid } => write!(f, "unsolicited reply with xid {xid}"),
             Self::NewSessionRefused => f.write_str("the server refused a new session"),
+            Self::ServerBehind => f.write_str("the server is behind what the session has seen"),
             Self::SessionMoved => f.write_str("the session has moved to another connection"),
             Self::NotificationTooLarge { len } => {
                 write!(f, "watch event of {len} bytes does not fit the receive buffer")

@@ -12,6 +12,9 @@ pub struct ClientConfig<'b> {
     pub(super) read_only: bool,
     pub(super) close_timeout: Duration,
     pub(super) frame_limit: usize,
+    pub(super) stolen_after: u32,
+    pub(super) expiry_allowance: Option<Duration>,
+    pub(super) expires_locally: bool,
 }
 
 impl<'b> ClientConfig<'b> {
@@ -27,6 +30,9 @@ impl<'b> ClientConfig<'b> {
             read_only: false,
             close_timeout: Duration::from_secs(2),
             frame_limit: 16 << 20,
+            stolen_after: 0,
+            expiry_allowance: None,
+            expires_locally: false,
         }
     }
 
@@ -56,6 +62,32 @@ impl<'b> ClientConfig<'b> {
     #[must_use]
     pub const fn frame_limit(mut self, limit: usize) -> Self {
         self.frame_limit = limit;
+        self
+    }
+
+    /// What is added to the timeout until a silent session is surely expired: a tick of the
+    /// ensemble's, half a tick for a follower's delay, and the skew of the clocks within the timeout.
+    /// Default: four fifths of the timeout, enough where `minSessionTimeout` is two ticks or more.
+    #[must_use]
+    pub const fn expiry_allowance(mut self, allowance: Duration) -> Self {
+        self.expiry_allowance = Some(allowance);
+        self
+    }
+
+    /// Ends the session by itself, as `Expired`, when it is surely expired. Default: not; only the
+    /// ensemble's word ends it, and until then it is `Disconnected`.
+    #[must_use]
+    pub const fn expire_locally(mut self) -> Self {
+        self.expires_locally = true;
+        self
+    }
+
+    /// Takes the session for stolen, and ends it as `Expired`, when so many times in a row a server
+    /// closed the connection within a third of the timeout after it had resumed the session: two
+    /// holders of one ticket would evict each other for ever. Default: never.
+    #[must_use]
+    pub const fn stolen_after(mut self, evictions: u32) -> Self {
+        self.stolen_after = evictions;
         self
     }
 }

@@ -87,6 +87,8 @@ pub enum Cause {
     Expired(ExpiryReason),
     /// A server refused a credential.
     AuthRefused,
+    /// The application left the session to its timeout, or to whoever resumes it.
+    Detached,
     /// The application closed the session, and the ensemble confirmed it.
     Closed,
     /// The application closed the session, but the ensemble's answer did not come in time: its
@@ -106,6 +108,16 @@ pub enum ExpiryReason {
         /// The id it answered with.
         got: SessionId,
     },
+    /// Every host turned the session's zxid away for longer than the timeout, and when asked
+    /// without it the ensemble did not know the session: its data was wiped or rolled back.
+    EnsembleWiped,
+    /// Servers kept closing the connection soon after they had resumed the session: somebody else
+    /// resumes it too. By policy only
+    /// ([`ClientConfig::stolen_after`](super::ClientConfig::stolen_after)).
+    Stolen,
+    /// Nothing was heard for so long that an ensemble that has stayed up has expired it. By policy
+    /// only ([`ClientConfig::expire_locally`](super::ClientConfig::expire_locally)).
+    LocallyCertain,
 }
 
 impl fmt::Display for Cause {
@@ -120,6 +132,16 @@ impl fmt::Display for Cause {
             Self::Expired(ExpiryReason::ResumedAsAnother { got }) => {
                 write!(f, "the server resumed another session, {got}")
             }
+            Self::Expired(ExpiryReason::EnsembleWiped) => {
+                f.write_str("the ensemble is behind this session and does not know it: wiped")
+            }
+            Self::Expired(ExpiryReason::Stolen) => {
+                f.write_str("somebody else keeps resuming the session")
+            }
+            Self::Expired(ExpiryReason::LocallyCertain) => {
+                f.write_str("nothing was heard for so long that the session is surely expired")
+            }
+            Self::Detached => f.write_str("left without closing"),
             Self::AuthRefused => f.write_str("the server refused a credential"),
             Self::Closed => f.write_str("closed, confirmed by the ensemble"),
             Self::ClosedUnconfirmed => f.write_str("closed without the ensemble's answer"),

@@ -23,9 +23,11 @@ impl ClientSession<'_> {
         self.outbox.clear();
         let claim = self.claim();
         let passwd = if claim.is_some() { self.passwd } else { Passwd::ZERO };
+        let last_zxid_seen = if claim.is_some() { self.shown_zxid() } else { self.last_zxid };
+        self.expiry.sent_handshake(self.clock);
         let request = ConnectRequest {
             protocol_version: 0,
-            last_zxid_seen: self.last_zxid,
+            last_zxid_seen,
             // Always the wish, never the last grant, so that it does not shrink by reconnecting.
             timeout: self.requested_timeout.as_wire_millis(),
             session_id: claim,
@@ -55,8 +57,7 @@ impl ClientSession<'_> {
 
         if timeout == Duration::ZERO {
             if asked.is_some() {
-                let cause = Cause::Expired(ExpiryReason::ToldByServer);
-                self.end(KeeperState::Expired, cause);
+                self.refused();
             } else {
                 self.lose(DisconnectReason::NewSessionRefused);
             }
@@ -67,12 +68,18 @@ impl ClientSession<'_> {
             self.end(KeeperState::Expired, cause);
             return None;
         }
+        if asked.is_some() && self.asked_bare() {
+            // It knows the session but would take the client back in time: not this server.
+            self.lose(DisconnectReason::ServerBehind);
+            return None;
+        }
         let Some(passwd) = passwd.filter(|_| id.is_some()) else {
             self.lose(DisconnectReason::Malformed(WireError::BadLength { at: 16, len }));
             return None;
         };
         (self.session_id, self.passwd) = (id, Passwd(passwd));
         self.live.timeout = timeout;
+        self.expiry.accepted(self.clock, timeout);
         self.resumable |= !read_only;
         self.established_at = self.clock;
         self.told =

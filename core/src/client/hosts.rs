@@ -44,6 +44,16 @@ impl Hosts {
         Self { order, count, current: count.saturating_sub(1) }
     }
 
+    /// One bit for each host.
+    pub(super) fn all(&self) -> u64 {
+        u64::MAX.checked_shr(64_u32.saturating_sub(u32::from(self.count))).unwrap_or(0)
+    }
+
+    /// The current host's bit.
+    pub(super) fn bit(&self) -> u64 {
+        1_u64.checked_shl(u32::from(self.current().0)).unwrap_or(0)
+    }
+
     pub(super) fn count(&self) -> u64 {
         u64::from(self.count)
     }

@@ -2,6 +2,7 @@
 
 use super::registry::Wish;
 use crate::storage::Queue;
+use crate::time::Instant;
 use crate::wire::{OpCode, Xid};
 
 /// A request that has been accepted and not yet answered: what a slot of `REQUESTS` in
@@ -12,13 +13,15 @@ pub struct InFlight {
     pub(super) op: OpCode,
     /// The watch that a successful answer arms.
     pub(super) wish: Option<Wish>,
+    /// When it was handed over, by the clock that was last told: no later than it was sent.
+    pub(super) sent: Instant,
     /// Answered out of turn; only auth is.
     answered: bool,
 }
 
 impl InFlight {
-    pub(super) const fn new(xid: Xid, op: OpCode, wish: Option<Wish>) -> Self {
-        Self { xid, op, wish, answered: false }
+    pub(super) const fn new(xid: Xid, op: OpCode, wish: Option<Wish>, sent: Instant) -> Self {
+        Self { xid, op, wish, sent, answered: false }
     }
 }
 

@@ -47,6 +47,7 @@
 mod config;
 mod connect_string;
 mod event;
+mod expiry;
 mod handshake;
 mod hosts;
 mod inflight;
@@ -55,6 +56,7 @@ mod receive;
 mod registry;
 mod session;
 mod submit;
+mod ticket;
 
 pub use config::ClientConfig;
 pub use connect_string::{
@@ -64,3 +66,4 @@ pub use event::{Cause, Event, ExpiryReason, KeeperState};
 pub use hosts::HostIndex;
 pub use inflight::InFlight;
 pub use session::{ClientSession, Link};
+pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};

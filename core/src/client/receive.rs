@@ -164,7 +164,10 @@ impl ClientSession<'_> {
         };
         let body = frame.start.saturating_add(reader.position())..frame.end;
         match header.xid {
-            Xid::PING => Step::Again,
+            Xid::PING => {
+                self.expiry.answered_ping(self.live.timeout);
+                Step::Again
+            }
             Xid::NOTIFICATION => self.on_notification(body),
             Xid::AUTH => self.on_auth(header),
             Xid::SET_WATCHES if self.replay.set_watches > 0 => self.on_set_watches(header),
@@ -256,10 +259,14 @@ impl ClientSession<'_> {
         }
         self.in_flight.pop();
         self.saw(header.zxid);
+        let code = ErrorCode::from_wire(header.err);
+        if !matches!(code, Some(ErrorCode::SessionExpired | ErrorCode::SessionMoved)) {
+            self.expiry.answered(request.sent, self.live.timeout);
+        }
         if let Some(wish) = request.wish {
             self.registry.settle(wish.armed(header.err));
         }
-        let outcome = match (ErrorCode::from_wire(header.err), body) {
+        let outcome = match (code, body) {
             (None, Ok(body)) => Outcome::Body { op: request.op, body },
             (None, Err(error)) => Outcome::Error(error),
             (Some(code), _) => {

@@ -88,6 +88,23 @@ pub(super) struct Registry<'b> {
     pending: usize,
 }
 
+/// The records from some place on.
+#[derive(Clone)]
+struct Records<'r> {
+    registry: &'r Registry<'r>,
+    next: usize,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let record = self.registry.record(self.next)?;
+        self.next = record.end();
+        Some(record)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Record {
     start: usize,
@@ -204,6 +221,26 @@ impl<'b> Registry<'b> {
         self.records(0).filter(|r| is_watch(r.tag)).count()
     }
 
+    /// The armed watches: what is watched, and the path.
+    pub(super) fn armed(&self) -> impl Iterator<Item = (u8, &[u8])> + Clone {
+        self.records(0).filter(|r| is_watch(r.tag)).map(|r| (r.tag, self.body(r)))
+    }
+
+    /// Arms a watch again that [`armed`](Self::armed) gave; room has been checked. False if there is
+    /// no such kind of watch.
+    pub(super) fn restore(&mut self, tag: u8, path: &[u8]) -> bool {
+        if is_watch(tag) && crate::path::check(path, crate::path::Last::Plain).is_ok() {
+            self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
+            return true;
+        }
+        false
+    }
+
+    /// Bytes there are, taken or not.
+    pub(super) fn limit(&self) -> usize {
+        self.buf.limit()
+    }
+
     /// The encoded auth packet at or after `from`, and where to go on.
     pub(super) fn next_auth(&self, from: usize) -> Option<(&[u8], usize)> {
         let record = self.records(from).find(|record| record.tag == TAG_AUTH)?;
@@ -254,13 +291,8 @@ impl<'b> Registry<'b> {
         }
     }
 
-    fn records(&self, from: usize) -> impl Iterator<Item = Record> + '_ {
-        let mut next = from;
-        core::iter::from_fn(move || {
-            let record = self.record(next)?;
-            next = record.end();
-            Some(record)
-        })
+    fn records(&self, from: usize) -> Records<'_> {
+        Records { registry: self, next: from }
     }
 
     fn record(&self, start: usize) -> Option<Record> {

@@ -4,7 +4,8 @@ use core::fmt;
 
 use super::config::ClientConfig;
 use super::connect_string::{ConnectString, Host};
-use super::event::{Cause, KeeperState};
+use super::event::{Cause, ExpiryReason, KeeperState};
+use super::expiry::Expiry;
 use super::hosts::{HostIndex, Hosts};
 use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
@@ -39,6 +40,7 @@ pub struct ClientSession<'b> {
     pub(super) rng: Rng,
     pub(super) hosts: Hosts,
     pub(super) live: Liveness,
+    pub(super) expiry: Expiry,
     backoff: Backoff,
     pub(super) phase: Phase,
     /// The latest time that was told; the clock never runs backwards in here.
@@ -163,6 +165,7 @@ impl<'b> ClientSession<'b> {
             read_only: config.read_only,
             close_timeout: config.close_timeout,
             frame_limit: config.frame_limit,
+            expiry: Expiry::new(&config, now),
             connect_string: config.connect_string,
             inbox: Inbox::new(storage.recv),
             outbox: Outbox::new(storage.transmit),
@@ -281,6 +284,7 @@ impl<'b> ClientSession<'b> {
         self.registry.clear();
         self.in_flight.clear();
         self.live = Liveness::new(self.requested_timeout, self.clock);
+        self.expiry.reset(self.clock);
         (self.session_id, self.passwd) = (SessionId::NONE, Passwd::ZERO);
         self.resumable = false;
         self.last_zxid = Zxid(0);
@@ -321,11 +325,10 @@ impl<'b> ClientSession<'b> {
             ) => Readable::Frames,
             _ => Readable::Nothing,
         };
-        if self.is_connected() {
-            let proved = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
-            if self.clock.since(self.established_at) >= proved {
-                self.backoff.reset();
-            }
+        let proving = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
+        let proved = self.is_connected() && self.clock.since(self.established_at) >= proving;
+        if proved {
+            self.backoff.reset();
         }
         self.last_disconnect = Some((self.hosts.current(), reason));
         debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
@@ -336,7 +339,11 @@ impl<'b> ClientSession<'b> {
             Some(Closing { xid, .. }) if xid.is_some() || !self.claim().is_some() => {
                 After::End(KeeperState::Closed, Cause::ClosedUnconfirmed)
             }
-            _ => After::Retry(reason),
+            Some(_) => After::Retry(reason),
+            None => match self.evidence(reason, proved) {
+                Some(cause) => After::End(KeeperState::Expired, cause),
+                None => After::Retry(reason),
+            },
         };
         self.phase = Phase::Draining { until: self.clock.after(delay), readable, after };
     }
@@ -383,6 +390,10 @@ impl<'b> ClientSession<'b> {
         if self.closing.is_some_and(|closing| now >= closing.deadline) && !self.is_ending() {
             return self.give_up_closing();
         }
+        if self.local_end().is_some_and(|at| now >= at) {
+            let cause = Cause::Expired(ExpiryReason::LocallyCertain);
+            return self.end(KeeperState::Expired, cause);
+        }
         match self.phase {
             Phase::Backoff { until } if now >= until => self.dial(),
             Phase::Dialling { deadline } | Phase::Priming { deadline } if now >= deadline => {
@@ -413,6 +424,9 @@ impl Machine for ClientSession<'_> {
         if self.is_up() && n > 0 {
             self.inbox.received(n);
             self.live.heard(self.clock);
+            if self.is_connected() {
+                self.expiry.heard(self.clock);
+            }
         }
     }
 
@@ -456,10 +470,8 @@ impl Machine for ClientSession<'_> {
             }
             Phase::Ended => return None,
         };
-        match self.closing {
-            Some(closing) if !self.is_ending() => Some(next.min(closing.deadline)),
-            _ => Some(next),
-        }
+        let closing = self.closing.filter(|_| !self.is_ending()).map(|closing| closing.deadline);
+        [closing, self.local_end()].into_iter().flatten().chain([next]).min()
     }
 
     fn poll_io(&mut self) -> Io<'_> {

@@ -94,7 +94,7 @@ impl ClientSession<'_> {
         }
         self.next_xid = xid.next();
         // Checked above not to be full.
-        let _ = self.in_flight.push(InFlight::new(xid, op, wish));
+        let _ = self.in_flight.push(InFlight::new(xid, op, wish, self.clock));
         Ok(xid)
     }
 
@@ -143,7 +143,9 @@ impl ClientSession<'_> {
     pub(super) fn send_ping(&mut self) {
         let header = RequestHeader { xid: Xid::PING, op: OpCode::Ping.to_wire() };
         // Requests leave room for one ping; if that one has not left yet, it will do.
-        let _ = self.outbox.frame(TAIL_RESERVE / 2, |w| header.write(w));
+        if self.outbox.frame(TAIL_RESERVE / 2, |w| header.write(w)).is_ok() {
+            self.expiry.sent_ping(self.clock);
+        }
         self.live.sent(self.clock);
     }
 

@@ -29,7 +29,6 @@ impl<'b> Buf<'b> {
     }
 
     #[inline]
-    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Lent(bytes) => bytes,
@@ -60,18 +59,12 @@ impl<'b> Buf<'b> {
                 if len > bytes.len() {
                     // Doubling keeps the number of moves small; the limit caps it.
                     let grown = bytes.len().saturating_mul(2).clamp(len, *limit);
+                    // To the byte: a vector left to itself would grow past the limit.
+                    bytes.reserve_exact(grown.saturating_sub(bytes.len()));
                     bytes.resize(grown, 0);
                 }
                 true
             }
         }
-    }
-}
-
-/// Copies `from` to the start of `to`; the shorter of the two decides.
-pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
-    let n = to.len().min(from.len());
-    if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
-        to.copy_from_slice(from);
     }
 }

@@ -76,10 +76,11 @@ impl<'b> Inbox<'b> {
     /// Moves what is left to the front, or grows, so that the frame under way fits.
     fn make_room(&mut self) -> &mut [u8] {
         let used = self.tail.saturating_sub(self.head);
-        // The frame under way decides how much room is needed; before its length is known, any.
-        let frame = match self.length() {
-            Some(len) => LENGTH_BYTES.saturating_add(usize::try_from(len).unwrap_or(0)),
-            None => LENGTH_BYTES,
+        // The frame under way decides how much room is needed; before its length is known, and if
+        // it will never fit and be stepped over, any.
+        let frame = match self.length().and_then(|len| usize::try_from(len).ok()) {
+            Some(len) if len <= self.longest_frame() => LENGTH_BYTES.saturating_add(len),
+            _ => LENGTH_BYTES,
         };
         let wanted = frame.max(used.saturating_add(1)).min(self.buf.limit());
         let have = self.buf.bytes().len();

@@ -52,7 +52,11 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.push_back(item),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => {
+            Self::Owned { items, limit } => {
+                if items.len() == items.capacity() {
+                    let more = items.len().max(8).min(limit.saturating_sub(items.len()));
+                    items.reserve_exact(more);
+                }
                 items.push_back(item);
                 Ok(())
             }

@@ -302,6 +302,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A checksum of everything written so far, as 32 bits. Of what did not fit, there is none.
+    pub(crate) fn seal(&mut self, sum: impl FnOnce(&[u8]) -> u32) {
+        let sum = sum(self.memory.get(..self.len).unwrap_or_default());
+        self.raw(&sum.to_be_bytes());
+    }
+
     /// One byte.
     #[inline]
     pub fn byte(&mut self, value: u8) {

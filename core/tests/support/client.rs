@@ -92,8 +92,19 @@ impl Client<'static> {
 impl<'b> Client<'b> {
     pub(crate) fn with(config: ClientConfig<'b>, storage: Storage<'b>) -> Self {
         let now = Instant::from_millis(1000);
-        let session = ClientSession::new(config, storage, now).unwrap();
+        Self::adopt(ClientSession::new(config, storage, now).unwrap())
+    }
+
+    /// A session that was set up elsewhere.
+    pub(crate) fn adopt(session: ClientSession<'b>) -> Self {
+        let now = Instant::from_millis(1000);
         Self { session, now, ear: Ear::default(), seen: Vec::new(), sent: Vec::new() }
+    }
+
+    /// Loses the connection and opens the next; returns the handshake.
+    pub(crate) fn open_after_loss(&mut self) -> Handshake {
+        self.lose();
+        self.open()
     }
 
     /// Pulls all events and takes all bytes, again and again until there are no more.
