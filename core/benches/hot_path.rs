@@ -2,6 +2,12 @@
 //!
 //! `cargo bench -p zk-session --bench hot_path` measures time; `core/benches/instructions.sh` counts
 //! instructions of the same code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::hint::black_box;
 

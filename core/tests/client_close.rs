@@ -1,4 +1,5 @@
 //! How a session ends by the application's wish.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
 //! How a session begins, is resumed, and is refused.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

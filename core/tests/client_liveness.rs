@@ -1,4 +1,5 @@
 //! Pings, deadlines, and how attempts follow each other.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
 //! What a session makes of what it hears: replies, losses, and bytes that no server means.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
 //! What a session accepts, what it refuses and why, and whose paths it names.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

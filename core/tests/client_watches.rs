@@ -1,4 +1,5 @@
 //! Watches and credentials: armed, fired, and said again on every new connection.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,10 @@
 //! The lifecycle story on the embedded ensemble and on a real one, with the same observations.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! The bodies of the fuzz targets: stable code, so that they are compiled and replayed in every
 //! test run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use zk_session::client::{ClientConfig, ClientSession, Event, Link};
 use zk_session::storage::Fixed;

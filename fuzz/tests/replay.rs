@@ -1,4 +1,10 @@
 //! Every captured frame goes through every target, and so do seeded scripts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::path::Path;
 

@@ -4,6 +4,12 @@
 //!
 //! `cargo bench -p zk-session-std --bench pipelining`. With `WINDOWS=n` and `SERVER=addr` it only
 //! plays n windows of the client, for callgrind or strace; `benches/count.sh` does that.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

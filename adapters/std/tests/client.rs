@@ -1,4 +1,10 @@
 //! The client on the embedded ensemble: shared, pipelined, failed over, hurt and closed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,4 +1,10 @@
 //! Clients that are not ours, against the embedded ensemble: they cannot tell it from ZooKeeper.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::time::Duration;
 

@@ -148,8 +148,10 @@ impl ClientSession<'_> {
 
     /// When the session ends itself, if that is its policy and nothing else happens.
     pub(super) fn local_end(&self) -> Option<Instant> {
-        // A connected session has its read deadline, which comes first.
-        let waits = self.expiry.ends_locally && !matches!(self.phase, Phase::Connected);
+        // A connected session has its read deadline, and what a lost connection left behind is told
+        // first.
+        let busy = matches!(self.phase, Phase::Connected | Phase::Draining { .. });
+        let waits = self.expiry.ends_locally && !busy;
         self.surely_expired_at().filter(|_| waits)
     }
 

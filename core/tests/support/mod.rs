@@ -1,5 +1,11 @@
 //! A scripted server's side and a client under a virtual clock.
 #![allow(dead_code, unused_imports, reason = "every test file uses another part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod client;
 mod model;

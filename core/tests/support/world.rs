@@ -1,4 +1,11 @@
 //! Client sessions and an ensemble in one virtual time: pipes with latency and splits, and faults.
+#![allow(dead_code, reason = "every test file uses another part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
