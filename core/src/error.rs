@@ -129,6 +129,9 @@ pub enum OpError {
     Server(ErrorCode),
     /// The connection was lost before the answer came: a write may or may not have happened.
     ConnectionLoss,
+    /// The request's own deadline passed before the answer came: a write may or may not have
+    /// happened.
+    Timeout,
     /// The session had expired before the answer came.
     SessionExpired,
     /// The session was closed before the answer came.
@@ -150,6 +153,7 @@ impl fmt::Display for OpError {
         match self {
             Self::Server(code) => write!(f, "{code}"),
             Self::ConnectionLoss => f.write_str("connection lost before the answer"),
+            Self::Timeout => f.write_str("no answer before the request's deadline"),
             Self::SessionExpired => f.write_str("session expired before the answer"),
             Self::SessionClosed => f.write_str("session closed before the answer"),
             Self::AuthFailed => f.write_str("authentication failed before the answer"),
@@ -308,6 +312,12 @@ pub enum DisconnectReason {
     },
     /// The server refused to give a new session (a timeout of zero to a session id of zero).
     NewSessionRefused,
+    /// A request was not answered before its deadline; what comes after its answer, if one ever
+    /// comes, could not be told apart.
+    RequestTimeout {
+        /// The request's number.
+        xid: i32,
+    },
     /// Every host had turned the session's zxid away; this one took the session when asked without
     /// it, so it is behind what the session has seen.
     ServerBehind,
@@ -335,6 +345,7 @@ impl fmt::Display for DisconnectReason {
             }
             Self::UnsolicitedReply { xid } => write!(f, "unsolicited reply with xid {xid}"),
             Self::NewSessionRefused => f.write_str("the server refused a new session"),
+            Self::RequestTimeout { xid } => write!(f, "request {xid} was not answered in time"),
             Self::ServerBehind => f.write_str("the server is behind what the session has seen"),
             Self::SessionMoved => f.write_str("the session has moved to another connection"),
             Self::NotificationTooLarge { len } => {

@@ -416,7 +416,9 @@ fn a_full_receive_buffer_is_not_the_servers_silence_and_pings_still_leave() {
     assert_eq!(client.session.poll_link(), Link::Up);
     assert!(!client.session.poll_io().recv.is_empty());
     // From now on silence counts again.
-    client.wait(4000);
+    client.wait(3999);
+    assert_eq!(client.session.poll_link(), Link::Up);
+    client.wait(1);
     assert_eq!(client.seen(), [lost(DisconnectReason::ReadTimeout)]);
 }
 

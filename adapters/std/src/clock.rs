@@ -19,6 +19,11 @@ impl Clock {
         zk_session::Instant::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
+    /// A point of the core's clock as one of the process's.
+    pub(crate) fn instant(&self, at: zk_session::Instant) -> Instant {
+        self.origin + Duration::from_millis(at.as_millis())
+    }
+
     /// How long to wait for a deadline: zero if it has come, `None` for none.
     pub(crate) fn until(&self, deadline: Option<zk_session::Instant>) -> Option<Duration> {
         let at = Duration::from_millis(deadline?.as_millis());

@@ -89,6 +89,9 @@ impl ClientSession<'_> {
             self.replay = Replay::start();
             self.send_what_is_due();
         }
-        Some(if asked.is_some() { Cause::Resumed } else { Cause::Established })
+        let cause = if asked.is_some() { Cause::Resumed } else { Cause::Established };
+        self.changed_at = self.clock;
+        self.explain(self.told, cause);
+        Some(cause)
     }
 }

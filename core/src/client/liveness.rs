@@ -36,6 +36,14 @@ impl Liveness {
         self.last_sent = self.last_sent.max(now);
     }
 
+    pub(super) const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    pub(super) const fn last_sent(&self) -> Instant {
+        self.last_sent
+    }
+
     /// When a connected session has heard nothing for too long: two thirds of the timeout.
     pub(super) fn read_deadline(&self) -> Instant {
         self.last_heard.after(self.timeout.scaled(2, 3))

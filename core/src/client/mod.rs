@@ -46,6 +46,7 @@
 
 mod config;
 mod connect_string;
+mod deadline;
 mod event;
 mod expiry;
 mod handshake;
@@ -57,6 +58,7 @@ mod registry;
 mod session;
 mod submit;
 mod ticket;
+mod why;
 
 pub use config::ClientConfig;
 pub use connect_string::{
@@ -67,3 +69,4 @@ pub use hosts::HostIndex;
 pub use inflight::InFlight;
 pub use session::{ClientSession, Link};
 pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};
+pub use why::Why;

@@ -120,6 +120,7 @@ impl ClientSession<'_> {
 
     fn tell(&mut self, state: KeeperState, cause: Cause) -> Step {
         self.told = state;
+        self.explain(state, cause);
         Step::Event(Found::State { state, cause })
     }
 
@@ -219,9 +220,13 @@ impl ClientSession<'_> {
             self.replay.auths = self.replay.auths.saturating_sub(1);
             return Step::Again;
         }
-        let Some(xid) = take_auth(&mut self.in_flight) else {
+        let Some(request) = take_auth(&mut self.in_flight) else {
             return self.garbled(DisconnectReason::UnsolicitedReply { xid: header.xid.0 });
         };
+        if request.is_cancelled() {
+            return Step::Again;
+        }
+        let xid = request.xid;
         let outcome = match ErrorCode::from_wire(header.err) {
             None => Outcome::Body { op: OpCode::Auth, body: 0..0 },
             Some(code) => Outcome::Error(OpError::Server(code)),
@@ -233,7 +238,11 @@ impl ClientSession<'_> {
         self.replay.set_watches = self.replay.set_watches.saturating_sub(1);
         match ErrorCode::from_wire(header.err) {
             None => {
-                self.saw(header.zxid);
+                // Not before the last frame is answered: a newer zxid would hide from the watches
+                // in the next ones, on this connection or another, what has changed before it.
+                if self.replay.is_answered() {
+                    self.saw(header.zxid);
+                }
                 Step::Again
             }
             Some(code) => {
@@ -276,6 +285,9 @@ impl ClientSession<'_> {
                 Outcome::Error(OpError::Server(code))
             }
         };
+        if request.is_cancelled() {
+            return Step::Again;
+        }
         Step::Event(Found::Reply { xid: request.xid, zxid: header.zxid, outcome })
     }
 
@@ -283,7 +295,10 @@ impl ClientSession<'_> {
         if request.wish.is_some() {
             self.registry.settle(None);
         }
-        let outcome = Outcome::Error(error);
+        if request.is_cancelled() {
+            return Step::Again;
+        }
+        let outcome = Outcome::Error(if request.is_timed_out() { OpError::Timeout } else { error });
         Step::Event(Found::Reply { xid: request.xid, zxid: Zxid(0), outcome })
     }
 

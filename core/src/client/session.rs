@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::config::ClientConfig;
 use super::connect_string::{ConnectString, Host};
+use super::deadline::NEVER;
 use super::event::{Cause, ExpiryReason, KeeperState};
 use super::expiry::Expiry;
 use super::hosts::{HostIndex, Hosts};
@@ -11,6 +12,7 @@ use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
 use super::registry::Registry;
 use super::submit::{Replay, TAIL_RESERVE};
+use super::why::Why;
 use crate::error::{ConfigError, DisconnectReason};
 use crate::machine::{Io, Machine};
 use crate::rng::Rng;
@@ -36,6 +38,7 @@ pub struct ClientSession<'b> {
     pub(super) outbox: Outbox<'b>,
     pub(super) registry: Registry<'b>,
     pub(super) in_flight: Queue<'b, InFlight>,
+    pub(super) earliest_deadline: Instant,
 
     pub(super) rng: Rng,
     pub(super) hosts: Hosts,
@@ -56,6 +59,11 @@ pub struct ClientSession<'b> {
     /// The state that the application was last told.
     pub(super) told: KeeperState,
     pub(super) last_disconnect: Option<(HostIndex, DisconnectReason)>,
+    pub(super) why: Option<Why>,
+    /// When the phase last changed for a reason that the application is told.
+    pub(super) changed_at: Instant,
+    /// Attempts since a server last accepted the session.
+    pub(super) attempts: u32,
 
     pub(super) replay: Replay,
     pub(super) closing: Option<Closing>,
@@ -171,6 +179,7 @@ impl<'b> ClientSession<'b> {
             outbox: Outbox::new(storage.transmit),
             registry: Registry::new(storage.registry),
             in_flight: storage.requests,
+            earliest_deadline: NEVER,
             hosts: Hosts::new(count, &mut rng),
             rng,
             live: Liveness::new(config.timeout, now),
@@ -185,6 +194,9 @@ impl<'b> ClientSession<'b> {
             next_xid: Xid(1),
             told: KeeperState::Disconnected,
             last_disconnect: None,
+            why: None,
+            changed_at: now,
+            attempts: 0,
             replay: Replay::default(),
             closing: None,
         })
@@ -331,8 +343,10 @@ impl<'b> ClientSession<'b> {
             self.backoff.reset();
         }
         self.last_disconnect = Some((self.hosts.current(), reason));
+        self.changed_at = self.clock;
         debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
         self.outbox.clear();
+        self.earliest_deadline = NEVER;
         let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
         let after = match self.closing {
             // A new session would be one more to close.
@@ -375,11 +389,13 @@ impl<'b> ClientSession<'b> {
     fn end_reading(&mut self, readable: Readable, after: After) {
         self.outbox.clear();
         let until = self.clock.after(UNDRAINED);
+        self.changed_at = self.clock;
         self.phase = Phase::Draining { until, readable, after };
     }
 
     fn dial(&mut self) {
         self.hosts.advance();
+        self.attempts = self.attempts.saturating_add(1);
         let time = self.live.attempt_time(self.hosts.count());
         self.phase = Phase::Dialling { deadline: self.clock.after(time) };
     }
@@ -393,6 +409,9 @@ impl<'b> ClientSession<'b> {
         if self.local_end().is_some_and(|at| now >= at) {
             let cause = Cause::Expired(ExpiryReason::LocallyCertain);
             return self.end(KeeperState::Expired, cause);
+        }
+        if self.request_deadline().is_some_and(|at| now >= at) {
+            self.on_request_deadline();
         }
         match self.phase {
             Phase::Backoff { until } if now >= until => self.dial(),
@@ -471,7 +490,11 @@ impl Machine for ClientSession<'_> {
             Phase::Ended => return None,
         };
         let closing = self.closing.filter(|_| !self.is_ending()).map(|closing| closing.deadline);
-        [closing, self.local_end()].into_iter().flatten().chain([next]).min()
+        [closing, self.local_end(), self.request_deadline()]
+            .into_iter()
+            .flatten()
+            .chain([next])
+            .min()
     }
 
     fn poll_io(&mut self) -> Io<'_> {

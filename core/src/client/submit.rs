@@ -1,11 +1,13 @@
 //! What the session sends: requests, pings, and what a new connection must hear again.
 
+use super::deadline::NEVER;
 use super::inflight::InFlight;
 use super::registry::{Chunk, Registry, WatchKind, Wish};
 use super::session::ClientSession;
 use crate::error::SubmitError;
 use crate::path::{self, Last};
 use crate::storage::NoRoom;
+use crate::time::Instant;
 use crate::wire::{
     AddWatchMode, CreateMode, LENGTH_BYTES, OpCode, ReplyHeader, Request, RequestHeader, Ustring,
     Writer, Xid,
@@ -39,6 +41,11 @@ impl Replay {
     pub(super) const fn start() -> Self {
         Self { stage: Stage::Auth(0), auths: 0, set_watches: 0 }
     }
+
+    /// Whether all watches are registered again.
+    pub(super) fn is_answered(&self) -> bool {
+        self.stage == Stage::Done && self.set_watches == 0
+    }
 }
 
 impl ClientSession<'_> {
@@ -56,7 +63,16 @@ impl ClientSession<'_> {
     /// # Errors
     /// [`SubmitError`]; nothing has changed then, and
     /// [`is_temporary`](SubmitError::is_temporary) says whether to try again.
+    #[inline]
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Xid, SubmitError> {
+        self.submit_until(request, NEVER)
+    }
+
+    pub(super) fn submit_until(
+        &mut self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Xid, SubmitError> {
         if !self.is_open() {
             let over = self.closing.is_some() || self.is_ending();
             return Err(if over { SubmitError::Ended } else { SubmitError::NotConnected });
@@ -93,8 +109,9 @@ impl ClientSession<'_> {
             _ => {}
         }
         self.next_xid = xid.next();
+        self.earliest_deadline = self.earliest_deadline.min(deadline);
         // Checked above not to be full.
-        let _ = self.in_flight.push(InFlight::new(xid, op, wish, self.clock));
+        let _ = self.in_flight.push(InFlight::new(xid, op, wish, self.clock, deadline));
         Ok(xid)
     }
 

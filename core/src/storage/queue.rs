@@ -92,6 +92,15 @@ impl<T> Queue<'_, T> {
     }
 
     #[inline]
+    /// Calls for every item, oldest first.
+    pub(crate) fn for_each_mut(&mut self, each: impl FnMut(&mut T)) {
+        match self {
+            Self::Lent(items) => items.iter_mut().for_each(each),
+            #[cfg(feature = "alloc")]
+            Self::Owned { items, .. } => items.iter_mut().for_each(each),
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         while self.pop().is_some() {}
     }

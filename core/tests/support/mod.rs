@@ -11,6 +11,7 @@ mod client;
 mod model;
 mod peer;
 mod rng;
+mod watching;
 
 pub(crate) use client::{Client, Seen, deadline, lost, ms};
 pub(crate) use model::{PATHS, Server, request};
@@ -19,3 +20,6 @@ pub(crate) use peer::{
     refused, reply, reply_header,
 };
 pub(crate) use rng::Rng;
+pub(crate) use watching::{
+    Rearmed, data, lists, rearmed, reconnect, stat, watch_absent, watch_children, watch_data,
+};

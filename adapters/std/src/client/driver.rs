@@ -1,4 +1,4 @@
-//! The session's own two threads: one reads, dials and keeps time, one writes.
+//! The session's own two threads: one dials and reads, one writes; both tell the session the time.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -13,7 +13,7 @@ use super::shared::Shared;
 /// What one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Reads, dials and keeps time until the session is over.
+/// Dials and reads until the session is over.
 pub(super) fn read_loop(shared: &Shared) {
     let mut reader = Reader { buffer: vec![0; READ_BYTES], wait: None };
     loop {
@@ -67,18 +67,23 @@ pub(super) fn read_loop(shared: &Shared) {
     }
 }
 
-/// Writes whenever there is something that no application thread writes itself.
+/// Writes whenever there is something that no application thread writes itself, and keeps time
+/// between: the reader looks at the clock only when its socket wakes it.
 pub(super) fn write_loop(shared: &Shared) {
     loop {
         let mut inner = shared.lock();
-        while inner.session.poll_transmit().is_empty() || inner.stream.is_none() {
-            if inner.session.poll_timeout().is_none() {
-                return;
-            }
-            inner = shared.to_write.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else { return };
+        if inner.session.poll_transmit().is_empty() || inner.stream.is_none() {
+            let waited = shared.to_write.wait_timeout(inner, wait);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        drop(inner);
-        shared.flush();
+        let now = shared.clock.now();
+        inner.session.handle_timeout(now);
+        let over = inner.session.poll_link() == Link::Down;
+        // The reader wakes up when its stream is shut down under it.
+        hang_up(inner.stream.take_if(|_| over));
+        shared.deliver(inner);
+        shared.flush_in_turn();
     }
 }
 

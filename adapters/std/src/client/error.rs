@@ -35,6 +35,8 @@ pub enum ErrorKind {
     CloseUnconfirmed,
     /// The answer is not one to this request.
     UnexpectedAnswer,
+    /// There is no session: no server has given one yet, or it is over.
+    NoSession,
     /// A thread could not be started.
     Thread(std::io::ErrorKind),
 }
@@ -89,6 +91,7 @@ impl fmt::Display for ErrorKind {
             Self::Submit(error) => write!(f, "{error}"),
             Self::Op(error) => write!(f, "{error}"),
             Self::CloseUnconfirmed => f.write_str("the ensemble did not confirm the close in time"),
+            Self::NoSession => f.write_str("there is no session"),
             Self::UnexpectedAnswer => f.write_str("the answer is not one to this request"),
             Self::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
         }

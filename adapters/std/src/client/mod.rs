@@ -4,6 +4,7 @@ mod answer;
 mod driver;
 mod error;
 mod events;
+mod lifetime;
 mod pending;
 mod shared;
 
@@ -66,7 +67,7 @@ impl std::fmt::Debug for Handle {
 }
 
 /// Decides how a session is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientBuilder {
     connect_string: String,
     timeout: Duration,
@@ -75,6 +76,18 @@ pub struct ClientBuilder {
     read_only: bool,
     seed: Option<u64>,
     limits: Limits,
+    ticket: Option<Vec<u8>>,
+}
+
+/// A ticket is a secret and stays out.
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("connect_string", &self.connect_string)
+            .field("timeout", &self.timeout)
+            .field("resumes", &self.ticket.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientBuilder {
@@ -120,6 +133,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Goes on with the session of a [ticket](Client::ticket) instead of a new one. If the ensemble
+    /// has expired it meanwhile, the session ends as `Expired`.
+    #[must_use]
+    pub fn resume(mut self, ticket: impl Into<Vec<u8>>) -> Self {
+        self.ticket = Some(ticket.into());
+        self
+    }
+
     /// Starts the session and waits for its first connection.
     ///
     /// # Errors
@@ -137,9 +158,6 @@ impl ClientBuilder {
     /// # Errors
     /// [`ErrorKind::Config`] or [`ErrorKind::Thread`].
     pub fn start(self) -> Result<Client, Error> {
-        let millis = |d: Duration| {
-            zk_session::Duration::from_millis(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-        };
         let seed = self.seed.unwrap_or_else(random_seed);
         let mut config = ClientConfig::new(self.connect_string, seed)
             .timeout(millis(self.timeout))
@@ -148,8 +166,12 @@ impl ClientBuilder {
             config = config.allow_read_only();
         }
         let clock = Clock::new();
-        let session = ClientSession::new(config, Storage::owned(self.limits), clock.now())
-            .map_err(|error| Error::new(ErrorKind::Config(error)))?;
+        let (storage, now) = (Storage::owned(self.limits), clock.now());
+        let session = match self.ticket {
+            Some(ticket) => ClientSession::resume(config, storage, &ticket, now),
+            None => ClientSession::new(config, storage, now),
+        };
+        let session = session.map_err(|error| Error::new(ErrorKind::Config(error)))?;
         let shared = Arc::new(Shared::new(session, clock));
         let client = Client { handle: Arc::new(Handle { shared: shared.clone() }) };
         for (name, run) in [
@@ -177,6 +199,7 @@ impl Client {
             read_only: false,
             seed: None,
             limits: Limits::default(),
+            ticket: None,
         }
     }
 
@@ -250,7 +273,7 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::Submit`] if the request is not accepted.
     pub fn submit(&self, request: &Request<'_>) -> Result<Pending, Error> {
-        let (pending, was_idle) = self.queue(request)?;
+        let (pending, was_idle) = self.queue(request, None)?;
         if was_idle {
             self.handle.shared.flush();
         }
@@ -263,11 +286,22 @@ impl Client {
     }
 
     /// Waits until the session takes the request; says also whether nothing was in flight before.
-    fn queue(&self, request: &Request<'_>) -> Result<(Pending, bool), Error> {
+    fn queue(
+        &self,
+        request: &Request<'_>,
+        time: Option<Duration>,
+    ) -> Result<(Pending, bool), Error> {
         let shared = &self.handle.shared;
         let mut inner = shared.lock();
         loop {
-            match inner.session.submit(request) {
+            let submitted = match time {
+                None => inner.session.submit(request),
+                Some(time) => {
+                    let deadline = shared.clock.now().after(millis(time));
+                    inner.session.submit_before(request, deadline)
+                }
+            };
+            match submitted {
                 Ok(xid) => {
                     let idle = inner.slots.is_idle();
                     let place = inner.slots.open(xid);
@@ -491,6 +525,11 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.begin_close();
     }
+}
+
+/// A span of time for the core, rounded down.
+fn millis(time: Duration) -> zk_session::Duration {
+    zk_session::Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn into_stat(answer: Answer) -> Option<Stat> {

@@ -84,7 +84,7 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// As [`Client::submit`].
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Pending, Error> {
-        self.client.queue(request).map(|(pending, _)| pending)
+        self.client.queue(request, None).map(|(pending, _)| pending)
     }
 
     /// Sends what has been added.

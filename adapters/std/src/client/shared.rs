@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) inner: Mutex<Inner>,
     /// The state, the link or the room for requests has changed.
     pub(crate) changed: Condvar,
-    /// There are bytes for the writer.
+    /// There are bytes for the writer, or there is an earlier deadline.
     pub(crate) to_write: Condvar,
     /// Whoever holds this writes to the socket, through this buffer.
     writer: Mutex<Vec<u8>>,
@@ -81,28 +81,38 @@ impl Shared {
         }
     }
 
-    /// Writes what is to be sent, without the lock while the socket is busy. Whoever finds another
-    /// thread at it leaves the bytes to that one.
+    /// Writes what is to be sent, without the session's lock while the socket is busy. Whoever finds
+    /// another thread at it leaves the bytes to that one.
     pub(crate) fn flush(&self) {
-        loop {
-            let Ok(mut buffer) = self.writer.try_lock() else { return };
-            let Some(stream) = self.take_output(&mut buffer) else {
-                drop(buffer);
-                // Bytes that were queued after the last look belong to whoever sees them first.
-                let more = {
-                    let inner = self.lock();
-                    inner.stream.is_some() && !inner.session.poll_transmit().is_empty()
-                };
-                if more {
-                    continue;
-                }
+        // Bytes that were queued after the other's last look belong to whoever sees them first.
+        while let Ok(mut buffer) = self.writer.try_lock() {
+            self.write_out(&mut buffer);
+            drop(buffer);
+            if !self.has_output() {
                 return;
-            };
-            use std::io::Write;
-            if (&*stream).write_all(&buffer).is_err() {
+            }
+        }
+    }
+
+    /// As [`flush`](Self::flush), after whoever is at it: for the thread that has nothing better to
+    /// do.
+    pub(crate) fn flush_in_turn(&self) {
+        let mut buffer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_out(&mut buffer);
+    }
+
+    fn write_out(&self, buffer: &mut Vec<u8>) {
+        use std::io::Write;
+        while let Some(stream) = self.take_output(buffer) {
+            if (&*stream).write_all(buffer).is_err() {
                 self.lost(&stream);
             }
         }
+    }
+
+    fn has_output(&self) -> bool {
+        let inner = self.lock();
+        inner.stream.is_some() && !inner.session.poll_transmit().is_empty()
     }
 
     /// Moves the session's output into the buffer; `None` if there is none or nowhere to send it.
