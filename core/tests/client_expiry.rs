@@ -1,4 +1,10 @@
 //! What a session knows of its own expiry: the two bounds, and the reasons.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 #[path = "support/world.rs"]

@@ -1,4 +1,10 @@
 //! Deadlines, cancellation, and why: what a request and a state change can be asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 

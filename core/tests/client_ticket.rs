@@ -1,4 +1,10 @@
 //! A session as a few bytes, resumed after a restart.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 #[path = "support/world.rs"]
