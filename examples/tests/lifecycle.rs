@@ -72,3 +72,17 @@ fn the_story_holds_on_a_real_ensemble_of_three() {
     let addrs = ensemble.addrs().to_vec();
     assert_story(&Stage::new(addrs, "", Box::new(Processes(ensemble))).unwrap());
 }
+
+#[test]
+fn the_story_holds_where_servers_are_only_reached_and_cannot_be_killed() {
+    let ensemble = Embedded::start().unwrap();
+    let hosts: Vec<String> = ensemble.addrs().iter().map(ToString::to_string).collect();
+    assert_story(&Stage::reach(&format!("{}/reached", hosts.join(","))).unwrap());
+}
+
+#[test]
+fn connect_strings_that_cannot_be_played_are_named() {
+    let wrong = |string| Stage::reach(string).unwrap_err();
+    assert_eq!(wrong("h:x"), "port is not a number of 0..=65535, at byte 2");
+    assert_eq!(wrong("127.0.0.1:1"), "the story needs at least two servers");
+}
