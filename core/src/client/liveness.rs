@@ -62,11 +62,29 @@ impl Liveness {
     }
 }
 
-/// Delays between attempts: decorrelated jitter, so that no two clients move in step, and none ever
-/// hammers.
+/// Delays between attempts: decorrelated jitter over a rising floor, bounded by the session time
+/// left.
+///
+/// Let *cap* be a quarter of the timeout T, at least 250 ms and at most 5 s. The n-th delay since the
+/// last [`reset`](Self::reset) is drawn evenly from *low*(n) to *high*(n):
+///
+/// - *low*(n) = min(50 ms × 2ⁿ⁻¹, *cap* / 4);
+/// - *high*(n) = min(3 × the delay before, *cap*, half the session time left), but at least
+///   1.5 × *low*(n), so that two clients that failed together drift apart with every attempt.
+///
+/// Whatever is drawn, and however attempts fail:
+///
+/// 1. No delay is shorter than *low*(n): the n-th attempt begins *low*(1) + … + *low*(n) after the
+///    loss at the soonest. For T = 10 s that makes at most 4 + (t - 750 ms) / 625 ms attempts within
+///    any time t from 750 ms on.
+/// 2. No delay is longer than *cap*. An ensemble that returns is asked within T/4 (within 250 ms if T
+///    is less than a second), plus what an attempt under way still takes.
+/// 3. A client does not sleep through the end of its session: after a failure with at least
+///    3/8 × *cap* of it left, another attempt begins before it is over.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     last: Duration,
+    floor: Duration,
 }
 
 impl Backoff {
@@ -74,20 +92,24 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
 
     pub(super) const fn new() -> Self {
-        Self { last: Self::FIRST }
+        Self { last: Self::FIRST, floor: Self::FIRST }
     }
 
     /// A connection has proved good: the next failure starts from the shortest delay.
     pub(super) fn reset(&mut self) {
-        *self = Self::new();
+        (self.last, self.floor) = (Self::FIRST, Self::FIRST);
     }
 
-    /// Draws the next delay: between the shortest and three times the last one, never above a
-    /// quarter of the session timeout (0.25 to 5 s), so that every host gets its turn in time.
-    pub(super) fn draw(&mut self, timeout: Duration, rng: &mut Rng) -> Duration {
+    /// Draws the next delay. `left` is for how long the ensemble surely keeps the session; zero if
+    /// that is not known or over, and then only the timeout bounds the delay.
+    pub(super) fn draw(&mut self, timeout: Duration, left: Duration, rng: &mut Rng) -> Duration {
         let cap = timeout.scaled(1, 4).as_millis().clamp(250, 5000);
-        let high = self.last.as_millis().saturating_mul(3).min(cap);
-        self.last = Duration::from_millis(rng.between(Self::FIRST.as_millis(), high));
+        let low = self.floor.as_millis().min(cap / 4);
+        let left = left.as_millis();
+        let bound = if left > 0 { cap.min(left / 2) } else { cap };
+        let high = self.last.scaled(3, 1).as_millis().min(bound).max(low.saturating_mul(3) / 2);
+        self.last = Duration::from_millis(rng.between(low, high));
+        self.floor = self.floor.scaled(2, 1);
         self.last
     }
 }
@@ -106,17 +128,74 @@ mod tests {
         assert_eq!(live.ping_deadline(), Instant::from_millis(10_000));
     }
 
+    /// What the n-th delay is at least, for a timeout whose cap is `cap`.
+    fn low(n: u32, cap: u64) -> u64 {
+        (50 << n.min(20)).min(cap / 4)
+    }
+
     #[test]
-    fn delays_grow_to_their_cap_and_never_fall_below_the_shortest() {
-        let (mut backoff, mut rng) = (Backoff::new(), Rng::new(3));
-        let mut longest = 0;
-        for _ in 0..500 {
-            let delay = backoff.draw(Duration::from_millis(4000), &mut rng).as_millis();
-            assert!((50..=1000).contains(&delay));
-            longest = longest.max(delay);
+    fn c2_delays_keep_the_bounds_that_are_promised() {
+        for (timeout, cap) in [(0, 250), (900, 250), (4000, 1000), (10_000, 2500), (1 << 31, 5000)]
+        {
+            let (mut backoff, mut rng) = (Backoff::new(), Rng::new(timeout));
+            let mut longest = 0;
+            for _ in 0..100 {
+                let mut last = 50;
+                for n in 0..40 {
+                    let delay =
+                        backoff.draw(Duration::from_millis(timeout), Duration::ZERO, &mut rng);
+                    let delay = delay.as_millis();
+                    assert!(delay >= low(n, cap), "{delay} ms is the {n}-th of {timeout}");
+                    assert!(
+                        delay <= cap.min(3 * last).max(low(n, cap) * 3 / 2),
+                        "{delay} ms after {last} of {timeout}"
+                    );
+                    longest = longest.max(delay);
+                    last = delay;
+                }
+                backoff.reset();
+                let first =
+                    backoff.clone().draw(Duration::from_millis(timeout), Duration::ZERO, &mut rng);
+                assert!((50..=150).contains(&first.as_millis()));
+            }
+            assert!(longest > cap * 95 / 100, "{longest} of {cap}");
         }
-        assert!(longest > 900, "{longest}");
-        backoff.reset();
-        assert!(backoff.draw(Duration::from_millis(4000), &mut rng).as_millis() <= 150);
+    }
+
+    #[test]
+    fn c2_no_delay_sleeps_through_the_end_of_the_session() {
+        let timeout = Duration::from_millis(10_000);
+        for seed in 0..2000 {
+            let (mut backoff, mut rng) = (Backoff::new(), Rng::new(seed));
+            let end = Instant::from_millis(10_000);
+            let (mut now, mut attempts) = (Instant::ORIGIN, 0);
+            while now < end {
+                let delay = backoff.draw(timeout, end.since(now), &mut rng);
+                let left = end.since(now).as_millis();
+                assert!(
+                    left < 937 || delay.as_millis() <= (left / 2).max(937),
+                    "{delay} of {left}"
+                );
+                now = now.after(delay);
+                attempts += 1;
+                assert!(left < 937 || now <= end);
+            }
+            assert!((7..=5 + 16).contains(&attempts), "{attempts} attempts within the timeout");
+            // And after it delays grow again to what the timeout allows.
+            let longest =
+                (0..50).map(|_| backoff.draw(timeout, end.since(now), &mut rng)).max().unwrap();
+            assert!(longest.as_millis() > 2000);
+        }
+    }
+
+    #[test]
+    fn r3_no_number_of_attempts_overflows() {
+        let (mut backoff, mut rng) = (Backoff::new(), Rng::new(3));
+        let end = Instant::from_millis(u64::MAX);
+        for n in 0..100_000_u64 {
+            let delay = backoff.draw(Duration::from_millis(u64::MAX), Duration::ZERO, &mut rng);
+            assert!(n < 5 || (1250..=5000).contains(&delay.as_millis()));
+            assert_eq!(end.after(delay), end);
+        }
     }
 }

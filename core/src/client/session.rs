@@ -302,7 +302,7 @@ impl<'b> ClientSession<'b> {
         self.last_zxid = Zxid(0);
         self.told = KeeperState::Disconnected;
         self.closing = None;
-        let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
+        let delay = self.backoff.draw(self.live.timeout, Duration::ZERO, &mut self.rng);
         self.phase = Phase::Backoff { until: self.clock.after(delay) };
     }
 
@@ -347,7 +347,7 @@ impl<'b> ClientSession<'b> {
         debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
         self.outbox.clear();
         self.earliest_deadline = NEVER;
-        let delay = self.backoff.draw(self.live.timeout, &mut self.rng);
+        let delay = self.backoff.draw(self.live.timeout, self.safe_time_left(), &mut self.rng);
         let after = match self.closing {
             // A new session would be one more to close.
             Some(Closing { xid, .. }) if xid.is_some() || !self.claim().is_some() => {
@@ -391,6 +391,11 @@ impl<'b> ClientSession<'b> {
         let until = self.clock.after(UNDRAINED);
         self.changed_at = self.clock;
         self.phase = Phase::Draining { until, readable, after };
+    }
+
+    /// For how long the ensemble surely keeps the session that is to be resumed.
+    fn safe_time_left(&self) -> Duration {
+        self.safe_until().unwrap_or(self.clock).since(self.clock)
     }
 
     fn dial(&mut self) {
