@@ -11,6 +11,7 @@ pub struct ClientConfig<'b> {
     pub(super) timeout: Duration,
     pub(super) read_only: bool,
     pub(super) close_timeout: Duration,
+    pub(super) new_session_deadline: Option<Duration>,
     pub(super) frame_limit: usize,
     pub(super) stolen_after: u32,
     pub(super) expiry_allowance: Option<Duration>,
@@ -29,6 +30,7 @@ impl<'b> ClientConfig<'b> {
             timeout: Duration::from_secs(10),
             read_only: false,
             close_timeout: Duration::from_secs(2),
+            new_session_deadline: None,
             frame_limit: 16 << 20,
             stolen_after: 0,
             expiry_allowance: None,
@@ -54,6 +56,15 @@ impl<'b> ClientConfig<'b> {
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// How long to look for a server that gives a session at all, before the session ends as
+    /// [`Cause::NeverEstablished`](super::Cause::NeverEstablished). Default: for ever. Once there
+    /// is a session, this has no say: only the ensemble ends it.
+    #[must_use]
+    pub const fn new_session_deadline(mut self, deadline: Duration) -> Self {
+        self.new_session_deadline = Some(deadline);
         self
     }
 

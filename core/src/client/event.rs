@@ -56,7 +56,7 @@ pub enum KeeperState {
     AuthFailed,
     /// The session has expired: its ephemeral znodes and watches are gone. Final.
     Expired,
-    /// The application closed the session. Final.
+    /// The application closed the session, or gave up waiting for one. Final.
     Closed,
 }
 
@@ -94,6 +94,9 @@ pub enum Cause {
     /// The application closed the session, but the ensemble's answer did not come in time: its
     /// ephemeral znodes may stay until the session times out.
     ClosedUnconfirmed,
+    /// No server has given a session within the configured
+    /// [deadline](super::ClientConfig::new_session_deadline).
+    NeverEstablished,
 }
 
 /// How it is known that a session has expired.
@@ -145,6 +148,7 @@ impl fmt::Display for Cause {
             Self::AuthRefused => f.write_str("the server refused a credential"),
             Self::Closed => f.write_str("closed, confirmed by the ensemble"),
             Self::ClosedUnconfirmed => f.write_str("closed without the ensemble's answer"),
+            Self::NeverEstablished => f.write_str("no server gave a session in time"),
         }
     }
 }

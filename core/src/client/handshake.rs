@@ -81,6 +81,7 @@ impl ClientSession<'_> {
         self.live.timeout = timeout;
         self.expiry.accepted(self.clock, timeout);
         self.resumable |= !read_only;
+        self.give_up_at = None;
         self.established_at = self.clock;
         self.told =
             if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };

@@ -32,6 +32,7 @@ pub struct ClientSession<'b> {
     pub(super) requested_timeout: Duration,
     pub(super) read_only: bool,
     pub(super) close_timeout: Duration,
+    new_session_deadline: Option<Duration>,
     pub(super) frame_limit: usize,
 
     pub(super) inbox: Inbox<'b>,
@@ -49,6 +50,8 @@ pub struct ClientSession<'b> {
     /// The latest time that was told; the clock never runs backwards in here.
     pub(super) clock: Instant,
     pub(super) established_at: Instant,
+    /// When to stop looking for a server that gives a session.
+    pub(super) give_up_at: Option<Instant>,
 
     pub(super) session_id: SessionId,
     pub(super) passwd: Passwd,
@@ -172,6 +175,7 @@ impl<'b> ClientSession<'b> {
             requested_timeout: config.timeout,
             read_only: config.read_only,
             close_timeout: config.close_timeout,
+            new_session_deadline: config.new_session_deadline,
             frame_limit: config.frame_limit,
             expiry: Expiry::new(&config, now),
             connect_string: config.connect_string,
@@ -187,6 +191,7 @@ impl<'b> ClientSession<'b> {
             phase: Phase::Backoff { until: now },
             clock: now,
             established_at: now,
+            give_up_at: config.new_session_deadline.map(|span| now.after(span)),
             session_id: SessionId::NONE,
             passwd: Passwd::ZERO,
             resumable: false,
@@ -302,6 +307,7 @@ impl<'b> ClientSession<'b> {
         self.last_zxid = Zxid(0);
         self.told = KeeperState::Disconnected;
         self.closing = None;
+        self.give_up_at = self.new_session_deadline.map(|span| self.clock.after(span));
         let delay = self.backoff.draw(self.live.timeout, Duration::ZERO, &mut self.rng);
         self.phase = Phase::Backoff { until: self.clock.after(delay) };
     }
@@ -415,6 +421,9 @@ impl<'b> ClientSession<'b> {
             let cause = Cause::Expired(ExpiryReason::LocallyCertain);
             return self.end(KeeperState::Expired, cause);
         }
+        if self.give_up_at.is_some_and(|at| now >= at) && !self.is_ending() {
+            return self.end(KeeperState::Closed, Cause::NeverEstablished);
+        }
         if self.request_deadline().is_some_and(|at| now >= at) {
             self.on_request_deadline();
         }
@@ -494,8 +503,10 @@ impl Machine for ClientSession<'_> {
             }
             Phase::Ended => return None,
         };
-        let closing = self.closing.filter(|_| !self.is_ending()).map(|closing| closing.deadline);
-        [closing, self.local_end(), self.request_deadline()]
+        let alive = !self.is_ending();
+        let closing = self.closing.filter(|_| alive).map(|closing| closing.deadline);
+        let give_up = self.give_up_at.filter(|_| alive);
+        [closing, give_up, self.local_end(), self.request_deadline()]
             .into_iter()
             .flatten()
             .chain([next])

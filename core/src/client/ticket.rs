@@ -234,6 +234,7 @@ impl<'b> ClientSession<'b> {
         session.next_xid = ticket.next_xid;
         session.live.timeout = Duration::from_millis(ticket.timeout.into());
         session.resumable = true;
+        session.give_up_at = None;
         Ok(session)
     }
 
