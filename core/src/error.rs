@@ -257,6 +257,8 @@ pub enum ConfigError {
     NoRequestSlots,
     /// The session to be resumed cannot be read.
     Ticket(TicketError),
+    /// A new list of hosts came with another chroot than the session's.
+    ChrootChanged,
 }
 
 impl fmt::Display for ConfigError {
@@ -269,6 +271,7 @@ impl fmt::Display for ConfigError {
             }
             Self::Ticket(error) => write!(f, "{error}"),
             Self::NoRequestSlots => f.write_str("no room for a single request in flight"),
+            Self::ChrootChanged => f.write_str("the chroot of a session cannot change"),
         }
     }
 }
@@ -323,6 +326,8 @@ pub enum DisconnectReason {
     ServerBehind,
     /// The server answered a request with "session moved": another connection speaks for it now.
     SessionMoved,
+    /// The list of hosts has changed, and the session moves to another one.
+    HostsChanged,
     /// A watch event is too large for the receive buffer.
     NotificationTooLarge {
         /// Length of the event's frame in bytes.
@@ -348,6 +353,7 @@ impl fmt::Display for DisconnectReason {
             Self::RequestTimeout { xid } => write!(f, "request {xid} was not answered in time"),
             Self::ServerBehind => f.write_str("the server is behind what the session has seen"),
             Self::SessionMoved => f.write_str("the session has moved to another connection"),
+            Self::HostsChanged => f.write_str("moved, as the list of hosts has changed"),
             Self::NotificationTooLarge { len } => {
                 write!(f, "watch event of {len} bytes does not fit the receive buffer")
             }

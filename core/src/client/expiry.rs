@@ -111,6 +111,11 @@ impl Expiry {
         self.safe_until = self.safe_until.max(Some(sent.after(timeout)));
     }
 
+    /// The hosts are others: what is known of the old ones says nothing of them.
+    pub(super) const fn hosts_changed(&mut self) {
+        (self.silent, self.silent_since) = (0, None);
+    }
+
     pub(super) fn sent_ping(&mut self, now: Instant) {
         if self.pings == 0 {
             self.oldest_ping = Some(now);

@@ -87,6 +87,7 @@ impl ClientSession<'_> {
             if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
         if matches!(self.phase, Phase::Priming { .. }) {
             self.phase = Phase::Connected;
+            self.hosts.accepted();
             self.replay = Replay::start();
             self.send_what_is_due();
         }

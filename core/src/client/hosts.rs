@@ -1,17 +1,26 @@
 //! Which host is next.
 
 use super::connect_string::{ConnectString, Host};
+use super::rebalance::Rebalance;
 use crate::rng::Rng;
 
-/// A host of the session's connection string, counted from 0 in the string's order.
+/// A host of one of the session's connection strings, counted from 0 in the string's order.
+///
+/// It remembers which string that was: after
+/// [`update_hosts`](super::ClientSession::update_hosts) the indices of the string before still name
+/// their hosts in [`host`](super::ClientSession::host), and are equal to none of the new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct HostIndex(pub(super) u8);
+pub struct HostIndex {
+    place: u8,
+    /// The number of the connection string.
+    pub(super) list: u16,
+}
 
 impl HostIndex {
-    /// The host's place in the connection string.
+    /// The host's place in its connection string.
     pub fn index(self) -> usize {
-        usize::from(self.0)
+        usize::from(self.place)
     }
 
     pub(super) fn of<'a>(self, hosts: &ConnectString<'a>) -> Option<Host<'a>> {
@@ -19,17 +28,25 @@ impl HostIndex {
     }
 }
 
-/// The hosts in shuffled order, tried round and round.
+/// The hosts in shuffled order, tried round and round; after a change of the list first as
+/// [`Rebalance`] draws them.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
     order: [u8; ConnectString::MAX_HOSTS],
     count: u8,
-    current: u8,
+    /// Where in `order` the host is that is tried or used.
+    cursor: u8,
+    list: u16,
+    /// The host that is used, or was tried last, if it is none of this list.
+    left: Option<HostIndex>,
+    /// The host that accepted the session last.
+    accepted: Option<u8>,
+    rebalance: Option<Rebalance>,
 }
 
 impl Hosts {
     /// Shuffles `count` hosts, so that clients spread over an ensemble.
-    pub(super) fn new(count: usize, rng: &mut Rng) -> Self {
+    pub(super) fn new(count: usize, list: u16, rng: &mut Rng) -> Self {
         let count = count.min(ConnectString::MAX_HOSTS);
         let mut order = [0; ConnectString::MAX_HOSTS];
         for (place, host) in order.iter_mut().zip(0..) {
@@ -40,8 +57,16 @@ impl Hosts {
             order.swap(last, usize::try_from(other).unwrap_or(last));
         }
         let count = u8::try_from(count).unwrap_or(u8::MAX);
-        // The first `advance` lands on the first place.
-        Self { order, count, current: count.saturating_sub(1) }
+        Self {
+            order,
+            count,
+            // The first `advance` lands on the first place.
+            cursor: count.saturating_sub(1),
+            list,
+            left: None,
+            accepted: None,
+            rebalance: None,
+        }
     }
 
     /// One bit for each host.
@@ -49,27 +74,104 @@ impl Hosts {
         u64::MAX.checked_shr(64_u32.saturating_sub(u32::from(self.count))).unwrap_or(0)
     }
 
-    /// The current host's bit.
+    /// The current host's bit; none if it is not in the list any more.
     pub(super) fn bit(&self) -> u64 {
-        1_u64.checked_shl(u32::from(self.current().0)).unwrap_or(0)
+        let host = self.current();
+        let bit = 1_u64.checked_shl(u32::from(host.place)).unwrap_or(0);
+        if host.list == self.list { bit } else { 0 }
     }
 
     pub(super) fn count(&self) -> u64 {
         u64::from(self.count)
     }
 
-    /// The host that is being tried or used.
+    /// The number of the connection string that is in use.
+    pub(super) fn list(&self) -> u16 {
+        self.list
+    }
+
+    /// The host that is being tried or used, or was last.
     pub(super) fn current(&self) -> HostIndex {
-        HostIndex(self.order.get(usize::from(self.current)).copied().unwrap_or(0))
+        self.left.unwrap_or(self.at(self.cursor))
+    }
+
+    /// The host at a place of the shuffled order.
+    fn at(&self, cursor: u8) -> HostIndex {
+        self.index(self.order.get(usize::from(cursor)).copied().unwrap_or(0))
+    }
+
+    /// The place after another in the shuffled order.
+    fn after(&self, cursor: u8) -> u8 {
+        let next = cursor.saturating_add(1);
+        if next < self.count { next } else { 0 }
     }
 
     /// Goes on to the next host.
-    pub(super) fn advance(&mut self) -> HostIndex {
-        self.current = self.current.saturating_add(1);
-        if self.current >= self.count {
-            self.current = 0;
+    pub(super) fn advance(&mut self, rng: &mut Rng) -> HostIndex {
+        self.left = None;
+        match self.draw(rng) {
+            Some(host) => self.point_at(host),
+            None => self.cursor = self.after(self.cursor),
         }
         self.current()
+    }
+
+    /// The host that is tried has accepted the session: the load is where it is to be.
+    pub(super) fn accepted(&mut self) {
+        self.rebalance = None;
+        let host = self.current();
+        self.accepted = (host.list == self.list).then_some(host.place);
+    }
+
+    /// The host that counts as the session's own when the list changes: while rebalancing the next
+    /// candidate, else the one in use, else the one that accepted last, else the first.
+    pub(super) fn own(&mut self, in_use: Option<HostIndex>, rng: &mut Rng) -> HostIndex {
+        match self.draw(rng) {
+            Some(candidate) => self.index(candidate),
+            None => {
+                in_use.or(self.accepted.map(|host| self.index(host))).unwrap_or_else(|| self.at(0))
+            }
+        }
+    }
+
+    /// Another list takes this one's place. `translate` says which host of the new list is a host
+    /// of this one.
+    pub(super) fn replace(
+        &mut self,
+        count: usize,
+        rebalance: Option<Rebalance>,
+        translate: impl Fn(HostIndex) -> Option<u8>,
+        rng: &mut Rng,
+    ) {
+        let current = self.current();
+        let old = |host: u8| translate(self.index(host));
+        let accepted = self.accepted.and_then(old);
+        *self = Self::new(count, self.list.wrapping_add(1), rng);
+        self.accepted = accepted;
+        match translate(current).filter(|_| rebalance.is_none()) {
+            Some(host) => self.point_at(host),
+            None => self.left = Some(current),
+        }
+        self.rebalance = rebalance;
+    }
+
+    /// The next host that the rebalancing draws; it is over when all were tried.
+    fn draw(&mut self, rng: &mut Rng) -> Option<u8> {
+        let order = self.order.get(..usize::from(self.count)).unwrap_or_default();
+        let host = self.rebalance.as_mut()?.draw(order, rng);
+        if host.is_none() {
+            self.rebalance = None;
+        }
+        host
+    }
+
+    fn point_at(&mut self, host: u8) {
+        let place = self.order.iter().position(|at| *at == host).unwrap_or(0);
+        self.cursor = u8::try_from(place).unwrap_or(0);
+    }
+
+    fn index(&self, place: u8) -> HostIndex {
+        HostIndex { place, list: self.list }
     }
 }
 
@@ -82,12 +184,13 @@ mod tests {
     fn every_host_comes_once_a_round_and_seeds_differ() {
         let mut firsts = [false; 5];
         for seed in 0..50 {
-            let mut hosts = Hosts::new(5, &mut Rng::new(seed));
-            let round: Vec<usize> = (0..5).map(|_| hosts.advance().index()).collect();
+            let mut rng = Rng::new(seed);
+            let mut hosts = Hosts::new(5, 0, &mut rng);
+            let round: Vec<usize> = (0..5).map(|_| hosts.advance(&mut rng).index()).collect();
             let mut sorted = round.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, [0, 1, 2, 3, 4]);
-            assert_eq!(hosts.advance().index(), round[0]);
+            assert_eq!(hosts.advance(&mut rng).index(), round[0]);
             firsts[round[0]] = true;
         }
         assert_eq!(firsts, [true; 5]);

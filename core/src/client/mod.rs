@@ -43,6 +43,8 @@
 //!     assert!(matches!(event, Event::State { state: KeeperState::SyncConnected, .. }));
 //! }
 //! ```
+//!
+//! A changed list of hosts is handed on with [`update_hosts`](ClientSession::update_hosts).
 
 mod config;
 mod connect_string;
@@ -50,9 +52,11 @@ mod deadline;
 mod event;
 mod expiry;
 mod handshake;
+mod host_lists;
 mod hosts;
 mod inflight;
 mod liveness;
+mod rebalance;
 mod receive;
 mod registry;
 mod session;
@@ -65,6 +69,7 @@ pub use connect_string::{
     ConnectString, ConnectStringError, ConnectStringErrorKind, DEFAULT_PORT, Host,
 };
 pub use event::{Cause, Event, ExpiryReason, KeeperState};
+pub use host_lists::HostsUpdate;
 pub use hosts::HostIndex;
 pub use inflight::InFlight;
 pub use session::{ClientSession, Link};

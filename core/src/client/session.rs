@@ -7,6 +7,7 @@ use super::connect_string::{ConnectString, Host};
 use super::deadline::NEVER;
 use super::event::{Cause, ExpiryReason, KeeperState};
 use super::expiry::Expiry;
+use super::host_lists::HostLists;
 use super::hosts::{HostIndex, Hosts};
 use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
@@ -26,6 +27,7 @@ use crate::wire::{PASSWD_BYTES, Passwd, ReplyHeader, RequestHeader, SessionId, X
 /// See the [module](super) for its states and the driver's loop. Dropping it leaves the session to
 /// its timeout; [`close`](ClientSession::close) ends it at once.
 pub struct ClientSession<'b> {
+    /// The first one: its chroot holds, whatever the hosts are now.
     pub(super) connect_string: Text<'b>,
     /// Where the chroot begins in the connection string; its end if there is none.
     chroot_at: usize,
@@ -42,6 +44,7 @@ pub struct ClientSession<'b> {
     pub(super) earliest_deadline: Instant,
 
     pub(super) rng: Rng,
+    pub(super) lists: HostLists<'b>,
     pub(super) hosts: Hosts,
     pub(super) live: Liveness,
     pub(super) expiry: Expiry,
@@ -125,7 +128,8 @@ pub enum Link {
     /// There is to be no transport; close it if there is one.
     Down,
     /// A transport to this host is to be opened, and the outcome told by
-    /// [`ClientSession::handle_connected`] or `handle_disconnected`.
+    /// [`ClientSession::handle_connected`] or `handle_disconnected`. The index is one of the
+    /// current list of hosts; resolve its name afresh every time.
     Dial(HostIndex),
     /// The transport is open and is to stay so.
     Up,
@@ -184,7 +188,8 @@ impl<'b> ClientSession<'b> {
             registry: Registry::new(storage.registry),
             in_flight: storage.requests,
             earliest_deadline: NEVER,
-            hosts: Hosts::new(count, &mut rng),
+            lists: HostLists::default(),
+            hosts: Hosts::new(count, 0, &mut rng),
             rng,
             live: Liveness::new(config.timeout, now),
             backoff: Backoff::new(),
@@ -232,9 +237,9 @@ impl<'b> ClientSession<'b> {
         self.hosts.current()
     }
 
-    /// The name and port of a host.
+    /// The name and port of a host, of the list in use or of the one before.
     pub fn host(&self, host: HostIndex) -> Option<Host<'_>> {
-        host.of(&ConnectString::parse(&self.connect_string).ok()?)
+        self.lists.host(&self.connect_string, host)
     }
 
     /// Where this session's `/` lies on the server; empty for the server's own root.
@@ -335,11 +340,15 @@ impl<'b> ClientSession<'b> {
         let readable = match (self.phase, reason) {
             (
                 Phase::Priming { .. },
-                DisconnectReason::ClosedInHandshake | DisconnectReason::ConnectTimeout,
+                DisconnectReason::ClosedInHandshake
+                | DisconnectReason::ConnectTimeout
+                | DisconnectReason::HostsChanged,
             ) => Readable::Handshake,
             (
                 Phase::Connected,
-                DisconnectReason::TransportClosed | DisconnectReason::ReadTimeout,
+                DisconnectReason::TransportClosed
+                | DisconnectReason::ReadTimeout
+                | DisconnectReason::HostsChanged,
             ) => Readable::Frames,
             _ => Readable::Nothing,
         };
@@ -353,7 +362,11 @@ impl<'b> ClientSession<'b> {
         debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
         self.outbox.clear();
         self.earliest_deadline = NEVER;
-        let delay = self.backoff.draw(self.live.timeout, self.safe_time_left(), &mut self.rng);
+        let delay = match reason {
+            // The session itself wants to be elsewhere; nothing has failed.
+            DisconnectReason::HostsChanged => Duration::ZERO,
+            _ => self.backoff.draw(self.live.timeout, self.safe_time_left(), &mut self.rng),
+        };
         let after = match self.closing {
             // A new session would be one more to close.
             Some(Closing { xid, .. }) if xid.is_some() || !self.claim().is_some() => {
@@ -405,7 +418,7 @@ impl<'b> ClientSession<'b> {
     }
 
     fn dial(&mut self) {
-        self.hosts.advance();
+        self.hosts.advance(&mut self.rng);
         self.attempts = self.attempts.saturating_add(1);
         let time = self.live.attempt_time(self.hosts.count());
         self.phase = Phase::Dialling { deadline: self.clock.after(time) };
@@ -523,7 +536,7 @@ impl Machine for ClientSession<'_> {
 impl fmt::Debug for ClientSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientSession")
-            .field("connect_string", &self.connect_string)
+            .field("connect_string", &self.lists.newest(&self.connect_string))
             .field("session_id", &self.session_id)
             .field("timeout", &self.live.timeout)
             .field("state", &self.told)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use zk_session::Machine;
 use zk_session::client::Link;
 
-use super::shared::Shared;
+use super::shared::{Inner, Shared};
 
 /// What one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -34,14 +34,16 @@ pub(super) fn read_loop(shared: &Shared) {
             }
             (Link::Dial(host), _) => {
                 hang_up(inner.stream.take());
-                let host = inner.session.host(host).map(|h| (h.name.to_owned(), h.port));
+                let name = inner.session.host(host).map(|h| (h.name.to_owned(), h.port));
                 drop(inner);
                 let stream =
-                    host.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait));
+                    name.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait));
                 reader.wait = None;
                 let mut inner = shared.lock();
                 let now = shared.clock.now();
                 match stream {
+                    // Meanwhile the session may have come to want another host.
+                    _ if inner.session.poll_link() != Link::Dial(host) => {}
                     Ok(stream) => {
                         inner.stream = Some(Arc::new(stream));
                         inner.session.handle_connected(now);
@@ -79,9 +81,7 @@ pub(super) fn write_loop(shared: &Shared) {
         }
         let now = shared.clock.now();
         inner.session.handle_timeout(now);
-        let over = inner.session.poll_link() == Link::Down;
-        // The reader wakes up when its stream is shut down under it.
-        hang_up(inner.stream.take_if(|_| over));
+        hang_up_unwanted(&mut inner);
         shared.deliver(inner);
         shared.flush_in_turn();
     }
@@ -155,6 +155,13 @@ fn dial((name, port): &(String, u16), wait: Duration) -> io::Result<TcpStream> {
         }
     }
     Err(failure)
+}
+
+/// Hangs up if there is to be no transport. The reader wakes up when its stream is shut down under
+/// it.
+pub(super) fn hang_up_unwanted(inner: &mut Inner) {
+    let unwanted = inner.session.poll_link() == Link::Down;
+    hang_up(inner.stream.take_if(|_| unwanted));
 }
 
 fn hang_up(stream: Option<Arc<TcpStream>>) {

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zk_session::Machine;
-use zk_session::client::{ClientConfig, ClientSession, KeeperState};
+use zk_session::client::{ClientConfig, ClientSession, HostsUpdate, KeeperState};
 use zk_session::storage::{Limits, Storage};
 use zk_session::wire::{Acl, Create, CreateMode, Request, SessionId, Stat};
 use zk_session::{ErrorCode, SubmitError};
@@ -73,6 +73,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     close_timeout: Duration,
+    new_session_deadline: Option<Duration>,
     read_only: bool,
     seed: Option<u64>,
     limits: Limits,
@@ -109,6 +110,14 @@ impl ClientBuilder {
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// How long to look for a server that gives a session at all, before the session ends as
+    /// [`Cause::NeverEstablished`](zk_session::client::Cause::NeverEstablished). Default: for ever.
+    #[must_use]
+    pub const fn new_session_deadline(mut self, deadline: Duration) -> Self {
+        self.new_session_deadline = Some(deadline);
         self
     }
 
@@ -165,6 +174,9 @@ impl ClientBuilder {
         if self.read_only {
             config = config.allow_read_only();
         }
+        if let Some(deadline) = self.new_session_deadline {
+            config = config.new_session_deadline(millis(deadline));
+        }
         let clock = Clock::new();
         let (storage, now) = (Storage::owned(self.limits), clock.now());
         let session = match self.ticket {
@@ -196,6 +208,7 @@ impl Client {
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
             close_timeout: Duration::from_secs(2),
+            new_session_deadline: None,
             read_only: false,
             seed: None,
             limits: Limits::default(),
@@ -264,6 +277,22 @@ impl Client {
         let inner = self.handle.shared.lock();
         let host = inner.session.current_host();
         (host.index(), inner.session.host(host).map(|h| h.to_string()).unwrap_or_default())
+    }
+
+    /// Replaces the list of hosts. The session stays with its server or moves, at random with such
+    /// odds that the clients of an ensemble that grows or shrinks stay evenly spread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the string is not valid or its chroot is neither absent nor the
+    /// session's.
+    pub fn update_hosts(&self, connect_string: impl Into<String>) -> Result<HostsUpdate, Error> {
+        let shared = &self.handle.shared;
+        let mut inner = shared.lock();
+        let now = shared.clock.now();
+        let update = inner.session.update_hosts(connect_string.into(), now);
+        driver::hang_up_unwanted(&mut inner);
+        shared.deliver(inner);
+        update.map_err(|error| Error::new(ErrorKind::Config(error)))
     }
 
     /// Sends a request and returns the handle of its answer. Requests that are submitted while
