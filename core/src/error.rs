@@ -326,8 +326,13 @@ pub enum DisconnectReason {
     ServerBehind,
     /// The server answered a request with "session moved": another connection speaks for it now.
     SessionMoved,
+    /// A read-only server does not know the session. That proves nothing: it may have missed its
+    /// beginning.
+    RefusedByReadOnly,
     /// The list of hosts has changed, and the session moves to another one.
     HostsChanged,
+    /// A server that can write was found, and the session leaves the read-only one for it.
+    FoundReadWrite,
     /// A watch event is too large for the receive buffer.
     NotificationTooLarge {
         /// Length of the event's frame in bytes.
@@ -353,7 +358,11 @@ impl fmt::Display for DisconnectReason {
             Self::RequestTimeout { xid } => write!(f, "request {xid} was not answered in time"),
             Self::ServerBehind => f.write_str("the server is behind what the session has seen"),
             Self::SessionMoved => f.write_str("the session has moved to another connection"),
+            Self::RefusedByReadOnly => {
+                f.write_str("the session is unknown to a server without a quorum")
+            }
             Self::HostsChanged => f.write_str("moved, as the list of hosts has changed"),
+            Self::FoundReadWrite => f.write_str("left for a server that can write"),
             Self::NotificationTooLarge { len } => {
                 write!(f, "watch event of {len} bytes does not fit the receive buffer")
             }

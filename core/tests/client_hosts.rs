@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{Client, Seen, accepted, lost, ms, reply};
+use support::{Client, PASSWD, Seen, accepted, handshake_answer, lost, ms, reply};
 use zk_session::client::{
     Cause, ClientConfig, ClientSession, ConnectStringErrorKind, HostsUpdate, KeeperState, Link,
 };
@@ -461,6 +461,20 @@ fn sixty_four_hosts_are_moved_among_without_a_heap() {
     }
     assert_eq!(tried.len(), 64);
     assert!(tried.iter().all(|name| name.starts_with("new")));
+}
+
+#[test]
+fn a_read_only_connection_moves_like_any_other() {
+    let mut client = Client::of(ClientConfig::new("a", 1).timeout(ms(6000)).allow_read_only());
+    client.open();
+    client.receive(&handshake_answer(9, 6000, &PASSWD, Some(true)));
+    client.seen();
+    client.wait(100);
+    assert!(client.session.poll_probe().is_some());
+    assert_eq!(update(&mut client, "a:2182"), HostsUpdate::Moves);
+    assert_eq!(client.session.poll_probe(), None);
+    assert_eq!(client.seen(), [lost(MOVED)]);
+    assert_eq!(client.open().session_id, 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
-use zk_session::client::{ClientConfig, ClientSession, Event, Link};
+use zk_session::client::{ClientConfig, ClientSession, Event, Link, ProbeAnswer};
 use zk_session::storage::Fixed;
 use zk_session::wire::{
     ConnectRequest, ConnectResponse, OpCode, Reader, Reply, ReplyHeader, Request, RequestHeader,
@@ -44,7 +44,10 @@ pub fn wire(bytes: &[u8]) {
 /// and time must move on.
 pub fn client(script: &[u8]) {
     let mut memory = Fixed::<512, 256, 128, 4>::new();
-    let config = ClientConfig::new("a,b,c/app", 1).timeout(Duration::from_millis(3000));
+    let config = ClientConfig::new("a,b,c/app", 1)
+        .timeout(Duration::from_millis(3000))
+        .allow_read_only()
+        .new_session_deadline(Duration::from_secs(20));
     let mut now = Instant::from_millis(1000);
     let Ok(mut session) = ClientSession::new(config, memory.lend(), now) else {
         unreachable!("the configuration is sound")
@@ -73,7 +76,18 @@ pub fn client(script: &[u8]) {
             7 => waiting.extend(session.submit(&Request::add_auth("digest", b"u:p"))),
             8 => session.handle_timeout(Instant::from_millis(u64::from(argument))),
             _ if argument > 250 => session.close(now),
-            _ => accept(&mut session, now),
+            _ if argument > 240 => {
+                let hosts = ["a,b,c", "b", "d,e", "a,b,c,d/app"];
+                let hosts = hosts.get(usize::from(argument) % 4).copied().unwrap_or("x");
+                assert!(session.update_hosts(hosts, now).is_ok());
+            }
+            _ if argument > 230 => {
+                let answer = if argument % 2 == 0 { b"rw" } else { b"ro" };
+                if let Some(host) = session.poll_probe() {
+                    session.handle_probed(now, host, ProbeAnswer::parse(answer));
+                }
+            }
+            _ => accept(&mut session, now, argument % 4 == 3),
         }
         let before = session.poll_timeout();
         while let Some(event) = session.poll_event() {
@@ -103,7 +117,7 @@ pub fn client(script: &[u8]) {
 }
 
 /// A sound answer to the handshake, so that the script gets beyond it.
-fn accept(session: &mut ClientSession<'_>, now: Instant) {
+fn accept(session: &mut ClientSession<'_>, now: Instant, read_only: bool) {
     let mut memory = [0; 64];
     let mut writer = Writer::new(&mut memory);
     writer.int(37);
@@ -112,7 +126,7 @@ fn accept(session: &mut ClientSession<'_>, now: Instant) {
         timeout: 3000,
         session_id: zk_session::wire::SessionId(7),
         passwd: Some(&[7; 16]),
-        read_only: Some(false),
+        read_only: Some(read_only),
     }
     .write(&mut writer);
     if let Ok(frame) = writer.finish() {

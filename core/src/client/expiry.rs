@@ -47,6 +47,8 @@ pub(super) struct Expiry {
     bare: bool,
     /// How often in a row a server closed a connection soon after it had resumed the session.
     evictions: u32,
+    /// The connected server has no quorum: what it takes in touches the session of no ensemble.
+    read_only: bool,
     /// After how many of them the ticket counts as stolen; never if 0.
     stolen_after: u32,
     /// What is added to the timeout before a session is surely expired; a share of the timeout if
@@ -83,6 +85,7 @@ impl Expiry {
             silent_since: None,
             bare: false,
             evictions: 0,
+            read_only: false,
             stolen_after,
             allowance,
             ends_locally,
@@ -100,15 +103,20 @@ impl Expiry {
 
     /// The ensemble has accepted the session. The grant may be shorter than the last one, and then
     /// so is the life it was granted before.
-    pub(super) fn accepted(&mut self, now: Instant, timeout: Duration) {
-        self.safe_until = Some(self.handshake_sent.after(timeout));
+    pub(super) fn accepted(&mut self, now: Instant, timeout: Duration, read_only: bool) {
+        self.read_only = read_only;
+        if !read_only {
+            self.safe_until = Some(self.handshake_sent.after(timeout));
+        }
         self.heard(now);
         (self.silent, self.silent_since, self.bare) = (0, None, false);
     }
 
     /// A request that was sent then has been answered.
     pub(super) fn answered(&mut self, sent: Instant, timeout: Duration) {
-        self.safe_until = self.safe_until.max(Some(sent.after(timeout)));
+        if !self.read_only {
+            self.safe_until = self.safe_until.max(Some(sent.after(timeout)));
+        }
     }
 
     /// The hosts are others: what is known of the old ones says nothing of them.

@@ -56,7 +56,10 @@ impl ClientSession<'_> {
         let read_only = answer.read_only.unwrap_or(false);
 
         if timeout == Duration::ZERO {
-            if asked.is_some() {
+            if asked.is_some() && read_only {
+                // Without a quorum it may just not have heard of the session.
+                self.lose(DisconnectReason::RefusedByReadOnly);
+            } else if asked.is_some() {
                 self.refused();
             } else {
                 self.lose(DisconnectReason::NewSessionRefused);
@@ -79,7 +82,7 @@ impl ClientSession<'_> {
         };
         (self.session_id, self.passwd) = (id, Passwd(passwd));
         self.live.timeout = timeout;
-        self.expiry.accepted(self.clock, timeout);
+        self.expiry.accepted(self.clock, timeout, read_only);
         self.resumable |= !read_only;
         self.give_up_at = None;
         self.established_at = self.clock;
@@ -88,6 +91,11 @@ impl ClientSession<'_> {
         if matches!(self.phase, Phase::Priming { .. }) {
             self.phase = Phase::Connected;
             self.hosts.accepted();
+            if read_only {
+                self.prober.start(self.clock, &self.hosts);
+            } else {
+                self.prober.reset();
+            }
             self.replay = Replay::start();
             self.send_what_is_due();
         }

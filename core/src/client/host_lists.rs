@@ -74,6 +74,7 @@ impl<'b> ClientSession<'b> {
         let list = self.hosts.list();
         self.hosts.replace(new.hosts().count(), rebalance, translate, &mut self.rng);
         self.lists.replace(text, list, self.hosts.current());
+        self.prober.restart(&self.hosts);
         self.expiry.hosts_changed();
 
         // A session that is being closed has no load to spread, only an answer to wait for.

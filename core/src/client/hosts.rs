@@ -41,6 +41,8 @@ pub(super) struct Hosts {
     left: Option<HostIndex>,
     /// The host that accepted the session last.
     accepted: Option<u8>,
+    /// The host that must come next.
+    preferred: Option<u8>,
     rebalance: Option<Rebalance>,
 }
 
@@ -65,6 +67,7 @@ impl Hosts {
             list,
             left: None,
             accepted: None,
+            preferred: None,
             rebalance: None,
         }
     }
@@ -95,13 +98,17 @@ impl Hosts {
         self.left.unwrap_or(self.at(self.cursor))
     }
 
+    pub(super) fn cursor(&self) -> u8 {
+        self.cursor
+    }
+
     /// The host at a place of the shuffled order.
-    fn at(&self, cursor: u8) -> HostIndex {
+    pub(super) fn at(&self, cursor: u8) -> HostIndex {
         self.index(self.order.get(usize::from(cursor)).copied().unwrap_or(0))
     }
 
     /// The place after another in the shuffled order.
-    fn after(&self, cursor: u8) -> u8 {
+    pub(super) fn after(&self, cursor: u8) -> u8 {
         let next = cursor.saturating_add(1);
         if next < self.count { next } else { 0 }
     }
@@ -109,7 +116,7 @@ impl Hosts {
     /// Goes on to the next host.
     pub(super) fn advance(&mut self, rng: &mut Rng) -> HostIndex {
         self.left = None;
-        match self.draw(rng) {
+        match self.preferred.take().or_else(|| self.draw(rng)) {
             Some(host) => self.point_at(host),
             None => self.cursor = self.after(self.cursor),
         }
@@ -121,6 +128,11 @@ impl Hosts {
         self.rebalance = None;
         let host = self.current();
         self.accepted = (host.list == self.list).then_some(host.place);
+    }
+
+    /// This host is the next, whatever the order says.
+    pub(super) fn prefer(&mut self, host: HostIndex) {
+        self.preferred = (host.list == self.list).then_some(host.place);
     }
 
     /// The host that counts as the session's own when the list changes: while rebalancing the next
@@ -145,9 +157,9 @@ impl Hosts {
     ) {
         let current = self.current();
         let old = |host: u8| translate(self.index(host));
-        let accepted = self.accepted.and_then(old);
+        let (accepted, preferred) = (self.accepted.and_then(old), self.preferred.and_then(old));
         *self = Self::new(count, self.list.wrapping_add(1), rng);
-        self.accepted = accepted;
+        (self.accepted, self.preferred) = (accepted, preferred);
         match translate(current).filter(|_| rebalance.is_none()) {
             Some(host) => self.point_at(host),
             None => self.left = Some(current),
@@ -194,5 +206,16 @@ mod tests {
             firsts[round[0]] = true;
         }
         assert_eq!(firsts, [true; 5]);
+    }
+
+    #[test]
+    fn a_preferred_host_comes_next_and_the_round_goes_on_behind_it() {
+        let mut rng = Rng::new(1);
+        let mut hosts = Hosts::new(4, 0, &mut rng);
+        let round: Vec<HostIndex> = (0..4).map(|_| hosts.advance(&mut rng)).collect();
+        hosts.prefer(round[2]);
+        assert_eq!(hosts.advance(&mut rng), round[2]);
+        assert_eq!(hosts.advance(&mut rng), round[3]);
+        assert_eq!(hosts.advance(&mut rng), round[0]);
     }
 }

@@ -44,7 +44,9 @@
 //! }
 //! ```
 //!
-//! A changed list of hosts is handed on with [`update_hosts`](ClientSession::update_hosts).
+//! Two more things a driver may do: hand on a changed list of hosts
+//! ([`update_hosts`](ClientSession::update_hosts)), and, while a read-only server is connected, ask
+//! other hosts whether they can write ([`poll_probe`](ClientSession::poll_probe)).
 
 mod config;
 mod connect_string;
@@ -56,6 +58,7 @@ mod host_lists;
 mod hosts;
 mod inflight;
 mod liveness;
+mod probe;
 mod rebalance;
 mod receive;
 mod registry;
@@ -72,6 +75,7 @@ pub use event::{Cause, Event, ExpiryReason, KeeperState};
 pub use host_lists::HostsUpdate;
 pub use hosts::HostIndex;
 pub use inflight::InFlight;
+pub use probe::ProbeAnswer;
 pub use session::{ClientSession, Link};
 pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};
 pub use why::Why;

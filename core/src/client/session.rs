@@ -11,6 +11,7 @@ use super::host_lists::HostLists;
 use super::hosts::{HostIndex, Hosts};
 use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
+use super::probe::Prober;
 use super::registry::Registry;
 use super::submit::{Replay, TAIL_RESERVE};
 use super::why::Why;
@@ -46,6 +47,7 @@ pub struct ClientSession<'b> {
     pub(super) rng: Rng,
     pub(super) lists: HostLists<'b>,
     pub(super) hosts: Hosts,
+    pub(super) prober: Prober,
     pub(super) live: Liveness,
     pub(super) expiry: Expiry,
     backoff: Backoff,
@@ -190,6 +192,7 @@ impl<'b> ClientSession<'b> {
             earliest_deadline: NEVER,
             lists: HostLists::default(),
             hosts: Hosts::new(count, 0, &mut rng),
+            prober: Prober::new(),
             rng,
             live: Liveness::new(config.timeout, now),
             backoff: Backoff::new(),
@@ -348,7 +351,8 @@ impl<'b> ClientSession<'b> {
                 Phase::Connected,
                 DisconnectReason::TransportClosed
                 | DisconnectReason::ReadTimeout
-                | DisconnectReason::HostsChanged,
+                | DisconnectReason::HostsChanged
+                | DisconnectReason::FoundReadWrite,
             ) => Readable::Frames,
             _ => Readable::Nothing,
         };
@@ -364,7 +368,7 @@ impl<'b> ClientSession<'b> {
         self.earliest_deadline = NEVER;
         let delay = match reason {
             // The session itself wants to be elsewhere; nothing has failed.
-            DisconnectReason::HostsChanged => Duration::ZERO,
+            DisconnectReason::HostsChanged | DisconnectReason::FoundReadWrite => Duration::ZERO,
             _ => self.backoff.draw(self.live.timeout, self.safe_time_left(), &mut self.rng),
         };
         let after = match self.closing {
@@ -440,6 +444,7 @@ impl<'b> ClientSession<'b> {
         if self.request_deadline().is_some_and(|at| now >= at) {
             self.on_request_deadline();
         }
+        self.probe_on_time();
         match self.phase {
             Phase::Backoff { until } if now >= until => self.dial(),
             Phase::Dialling { deadline } | Phase::Priming { deadline } if now >= deadline => {
@@ -519,7 +524,7 @@ impl Machine for ClientSession<'_> {
         let alive = !self.is_ending();
         let closing = self.closing.filter(|_| alive).map(|closing| closing.deadline);
         let give_up = self.give_up_at.filter(|_| alive);
-        [closing, give_up, self.local_end(), self.request_deadline()]
+        [closing, give_up, self.probe_timeout(), self.local_end(), self.request_deadline()]
             .into_iter()
             .flatten()
             .chain([next])

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use zk_session::Machine;
 use zk_session::client::Link;
 
+use super::probe;
 use super::shared::{Inner, Shared};
 
 /// What one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Dials and reads until the session is over.
-pub(super) fn read_loop(shared: &Shared) {
+pub(super) fn read_loop(shared: &Arc<Shared>) {
     let mut reader = Reader { buffer: vec![0; READ_BYTES], wait: None };
     loop {
         let mut inner = shared.lock();
@@ -23,6 +24,7 @@ pub(super) fn read_loop(shared: &Shared) {
         shared.deliver(inner);
 
         inner = shared.lock();
+        probe::ask(shared, &mut inner);
         let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else {
             hang_up(inner.stream.take());
             return;
@@ -71,7 +73,7 @@ pub(super) fn read_loop(shared: &Shared) {
 
 /// Writes whenever there is something that no application thread writes itself, and keeps time
 /// between: the reader looks at the clock only when its socket wakes it.
-pub(super) fn write_loop(shared: &Shared) {
+pub(super) fn write_loop(shared: &Arc<Shared>) {
     loop {
         let mut inner = shared.lock();
         let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else { return };
@@ -138,7 +140,7 @@ fn receive(shared: &Shared, stream: &Arc<TcpStream>, mut bytes: &[u8]) {
 }
 
 /// Opens a transport to one of the host's addresses; names are resolved afresh every time.
-fn dial((name, port): &(String, u16), wait: Duration) -> io::Result<TcpStream> {
+pub(super) fn dial((name, port): &(String, u16), wait: Duration) -> io::Result<TcpStream> {
     let deadline = Instant::now() + wait;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (name.as_str(), *port).to_socket_addrs()? {

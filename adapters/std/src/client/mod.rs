@@ -6,6 +6,7 @@ mod error;
 mod events;
 mod lifetime;
 mod pending;
+mod probe;
 mod shared;
 
 use std::sync::Arc;
@@ -121,7 +122,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Accepts servers that have lost their quorum and serve reads only. Default: not.
+    /// Accepts servers that have lost their quorum and serve reads only; while one is connected,
+    /// the others are asked ever less often whether they can write. Default: not.
     #[must_use]
     pub const fn allow_read_only(mut self) -> Self {
         self.read_only = true;
@@ -187,7 +189,7 @@ impl ClientBuilder {
         let shared = Arc::new(Shared::new(session, clock));
         let client = Client { handle: Arc::new(Handle { shared: shared.clone() }) };
         for (name, run) in [
-            ("zk-session-read", driver::read_loop as fn(&Shared)),
+            ("zk-session-read", driver::read_loop as fn(&Arc<Shared>)),
             ("zk-session-write", driver::write_loop),
         ] {
             let shared = shared.clone();

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
 pub(crate) struct Inner {
     pub(crate) session: ClientSession<'static>,
     pub(crate) stream: Option<Arc<TcpStream>>,
+    /// A host is being asked whether it can write.
+    pub(crate) probing: bool,
     pub(crate) slots: Slots,
     /// Threads that wait on `changed` for anything but the state.
     pub(crate) waiting_for_room: usize,
@@ -42,6 +44,7 @@ impl Shared {
             inner: Mutex::new(Inner {
                 session,
                 stream: None,
+                probing: false,
                 slots: Slots::default(),
                 waiting_for_room: 0,
                 subscribers: Vec::new(),
