@@ -27,11 +27,15 @@ macro_rules! error_codes {
 
         impl ErrorCode {
             /// Names a code from the wire; 0 is no error.
+            #[inline]
             pub const fn from_wire(code: i32) -> Option<Self> {
+                if code == 0 { None } else { Some(Self::named(code)) }
+            }
+
+            const fn named(code: i32) -> Self {
                 match code {
-                    0 => None,
-                    $($code => Some(Self::$name),)+
-                    other => Some(Self::Unknown(other)),
+                    $($code => Self::$name,)+
+                    other => Self::Unknown(other),
                 }
             }
 
@@ -166,6 +170,12 @@ impl fmt::Display for OpError {
 }
 
 impl core::error::Error for OpError {}
+
+impl From<WireError> for OpError {
+    fn from(error: WireError) -> Self {
+        Self::Malformed(error)
+    }
+}
 
 /// Why a request was not accepted. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@ use core::fmt;
 
 use byteorder::{BigEndian, ByteOrder};
 
+use super::LENGTH_BYTES;
+
 /// Why bytes are not the record that was expected, and where: `at` counts bytes from the start of
 /// the frame or body that was being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,19 +287,21 @@ impl<'a> Writer<'a> {
         memory.get(..len).ok_or(EncodeError { needed: len, available })
     }
 
-    /// The next `n` bytes of memory, if they are there.
+    /// The next `N` bytes of memory, if they are there.
     #[inline]
-    fn next(&mut self, n: usize) -> Option<&mut [u8]> {
+    fn next<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         let start = self.len;
-        let end = start.saturating_add(n);
-        self.len = end;
-        self.memory.get_mut(start..end)
+        self.len = start.saturating_add(N);
+        self.memory.get_mut(start..)?.first_chunk_mut()
     }
 
     /// Bytes as they are, without a length.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
-        if let Some(to) = self.next(bytes.len()) {
+        let start = self.len;
+        self.len = start.saturating_add(bytes.len());
+        let Some(rest) = self.memory.get_mut(start..) else { return };
+        if let Some(to) = rest.get_mut(..bytes.len()) {
             to.copy_from_slice(bytes);
         }
     }
@@ -311,7 +315,9 @@ impl<'a> Writer<'a> {
     /// One byte.
     #[inline]
     pub fn byte(&mut self, value: u8) {
-        self.raw(&[value]);
+        if let Some(to) = self.next() {
+            *to = [value];
+        }
     }
 
     /// A boolean: 0 or 1.
@@ -323,7 +329,7 @@ impl<'a> Writer<'a> {
     /// A 32-bit integer.
     #[inline]
     pub fn int(&mut self, value: i32) {
-        if let Some(to) = self.next(4) {
+        if let Some(to) = self.next::<4>() {
             BigEndian::write_i32(to, value);
         }
     }
@@ -331,7 +337,7 @@ impl<'a> Writer<'a> {
     /// A 64-bit integer.
     #[inline]
     pub fn long(&mut self, value: i64) {
-        if let Some(to) = self.next(8) {
+        if let Some(to) = self.next::<8>() {
             BigEndian::write_i64(to, value);
         }
     }
@@ -346,14 +352,18 @@ impl<'a> Writer<'a> {
     }
 
     /// A buffer; `None` is null.
-    #[inline]
+    #[inline(never)]
     pub fn buffer(&mut self, value: Option<&[u8]>) {
-        match value {
-            Some(bytes) => {
-                self.count(bytes.len());
-                self.raw(bytes);
-            }
-            None => self.int(-1),
+        let Some(bytes) = value else { return self.int(-1) };
+        let Ok(len) = i32::try_from(bytes.len()) else { return self.count(bytes.len()) };
+        // In one piece, for every request carries a path.
+        let start = self.len;
+        self.len = start.saturating_add(LENGTH_BYTES).saturating_add(bytes.len());
+        let Some(rest) = self.memory.get_mut(start..) else { return };
+        let Some((length, rest)) = rest.split_first_chunk_mut::<LENGTH_BYTES>() else { return };
+        if let Some(to) = rest.get_mut(..bytes.len()) {
+            BigEndian::write_i32(length, len);
+            to.copy_from_slice(bytes);
         }
     }
 
@@ -367,15 +377,17 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn path(&mut self, value: Ustring<'_>) {
         match value.0 {
-            Some(path) if !self.chroot.is_empty() => {
-                let chroot = self.chroot.as_bytes();
-                let path = if path == b"/" { b"" } else { path };
-                self.count(chroot.len().saturating_add(path.len()));
-                self.raw(chroot);
-                self.raw(path);
-            }
+            Some(path) if !self.chroot.is_empty() => self.path_below(self.chroot, path),
             plain => self.buffer(plain),
         }
+    }
+
+    #[inline(never)]
+    fn path_below(&mut self, chroot: &str, path: &[u8]) {
+        let path = if path == b"/" { b"" } else { path };
+        self.count(chroot.len().saturating_add(path.len()));
+        self.raw(chroot.as_bytes());
+        self.raw(path);
     }
 }
 

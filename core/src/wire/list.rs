@@ -53,6 +53,7 @@ impl<'a, T: Record<'a>> List<'a, T> {
     /// # Errors
     /// [`WireError`] if an element is not sound. A count below -1 reads as an empty vector, as in
     /// ZooKeeper.
+    #[inline(never)]
     pub fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
         let count = r.int()?;
         if count == -1 {
@@ -80,6 +81,7 @@ impl<'a, T: Record<'a>> List<'a, T> {
     }
 
     /// Writes the vector.
+    #[inline(never)]
     pub fn write(&self, w: &mut Writer<'_>) {
         self.write_with(w, T::write);
     }

@@ -260,6 +260,7 @@ impl<'a, T: Item<'a>> Multi<'a, T> {
         Self(Source::Slice(items))
     }
 
+    #[inline(never)]
     pub(crate) fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
         let (bytes, start) = (r.rest(), r.position());
         while read_item::<T>(r)?.is_some() {}
@@ -267,6 +268,7 @@ impl<'a, T: Item<'a>> Multi<'a, T> {
         Ok(Self(Source::Wire(bytes.get(..used).unwrap_or_default())))
     }
 
+    #[inline(never)]
     pub(crate) fn write(&self, w: &mut Writer<'_>) {
         for item in self.iter() {
             item.write(w);

@@ -69,32 +69,43 @@ impl<'a> Reply<'a> {
     ///
     /// # Errors
     /// [`WireError`] if the bytes are not such a body.
-    #[inline]
     pub fn decode(op: OpCode, body: &'a [u8]) -> Result<Self, WireError> {
-        Self::read(op, &mut Reader::new(body))
+        Self::decode_as(op, body)
     }
 
     /// As [`decode`](Self::decode), from where the reader stands.
     ///
     /// # Errors
     /// [`WireError`] if the bytes are not such a body.
-    #[inline]
     pub fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, WireError> {
-        Ok(match op {
-            OpCode::Create | OpCode::Sync => Self::Path(r.ustring()?),
+        Self::read_as(op, r)
+    }
+
+    /// As [`decode`](Self::decode), with the caller's kind of error: converting it later would move
+    /// the reply.
+    #[inline(never)]
+    pub(crate) fn decode_as<E: From<WireError>>(op: OpCode, body: &'a [u8]) -> Result<Self, E> {
+        Self::read_as(op, &mut Reader::new(body))
+    }
+
+    #[inline]
+    fn read_as<E: From<WireError>>(op: OpCode, r: &mut Reader<'a>) -> Result<Self, E> {
+        // Each arm fills the caller's memory by itself: a reply is too large to be handed on.
+        match op {
+            OpCode::Create | OpCode::Sync => Ok(Self::Path(r.ustring()?)),
             OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
-                Self::Created(r.ustring()?, Stat::read(r)?)
+                Ok(Self::Created(r.ustring()?, Stat::read(r)?))
             }
-            OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Self::Stat(Stat::read(r)?),
-            OpCode::GetData | OpCode::Reconfig => Self::Data(Data::read(r)?),
-            OpCode::GetAcl => Self::Acl(List::read(r)?, Stat::read(r)?),
-            OpCode::GetChildren | OpCode::GetEphemerals => Self::Children(List::read(r)?),
-            OpCode::GetChildren2 => Self::Children2(List::read(r)?, Stat::read(r)?),
-            OpCode::Multi | OpCode::MultiRead => Self::Multi(Multi::read(r)?),
-            OpCode::GetAllChildrenNumber => Self::Count(r.int()?),
-            OpCode::AddWatch => Self::AddWatch(r.int()?),
-            OpCode::WhoAmI => Self::WhoAmI(List::read(r)?),
-            OpCode::Sasl => Self::Sasl(r.buffer()?),
+            OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Ok(Self::Stat(Stat::read(r)?)),
+            OpCode::GetData | OpCode::Reconfig => Ok(Self::Data(Data::read(r)?)),
+            OpCode::GetAcl => Ok(Self::Acl(List::read(r)?, Stat::read(r)?)),
+            OpCode::GetChildren | OpCode::GetEphemerals => Ok(Self::Children(List::read(r)?)),
+            OpCode::GetChildren2 => Ok(Self::Children2(List::read(r)?, Stat::read(r)?)),
+            OpCode::Multi | OpCode::MultiRead => Ok(Self::Multi(Multi::read(r)?)),
+            OpCode::GetAllChildrenNumber => Ok(Self::Count(r.int()?)),
+            OpCode::AddWatch => Ok(Self::AddWatch(r.int()?)),
+            OpCode::WhoAmI => Ok(Self::WhoAmI(List::read(r)?)),
+            OpCode::Sasl => Ok(Self::Sasl(r.buffer()?)),
             OpCode::Delete
             | OpCode::Ping
             | OpCode::Check
@@ -103,8 +114,8 @@ impl<'a> Reply<'a> {
             | OpCode::SetWatches2
             | OpCode::CheckWatches
             | OpCode::RemoveWatches
-            | OpCode::CloseSession => Self::Empty,
-        })
+            | OpCode::CloseSession => Ok(Self::Empty),
+        }
     }
 
     /// Writes the body.

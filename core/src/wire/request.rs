@@ -29,6 +29,7 @@ impl<'a> Create<'a> {
         Ok(Self { path, data, acl, flags: r.int()? })
     }
 
+    #[inline(never)]
     pub(crate) fn write(&self, w: &mut Writer<'_>) {
         w.path(self.path);
         w.buffer(self.data);
@@ -51,6 +52,7 @@ impl<'a> CreateTtl<'a> {
         Ok(Self { create: Create::read(r)?, ttl: r.long()? })
     }
 
+    #[inline(never)]
     pub(crate) fn write(&self, w: &mut Writer<'_>) {
         self.create.write(w);
         w.long(self.ttl);
@@ -92,6 +94,7 @@ impl<'a> SetWatches<'a> {
         Ok(Self { persistent, persistent_recursive: List::read(r)?, ..one_shot })
     }
 
+    #[inline(never)]
     fn write(&self, w: &mut Writer<'_>) {
         w.long(self.relative_zxid.0);
         self.data.write(w);
@@ -99,6 +102,7 @@ impl<'a> SetWatches<'a> {
         self.child.write(w);
     }
 
+    #[inline(never)]
     fn write2(&self, w: &mut Writer<'_>) {
         self.write(w);
         self.persistent.write(w);
@@ -360,34 +364,34 @@ impl<'a> Request<'a> {
     /// Writes the body. Znode paths get the writer's chroot.
     #[inline]
     pub fn encode(&self, w: &mut Writer<'_>) {
-        match *self {
+        match self {
             Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
                 create.write(w);
             }
             Self::CreateTtl(create) => create.write(w),
             Self::Delete { path, version } | Self::Check { path, version } => {
-                w.path(path);
-                w.int(version);
+                w.path(*path);
+                w.int(*version);
             }
             Self::Exists { path, watch }
             | Self::GetData { path, watch }
             | Self::GetChildren { path, watch }
             | Self::GetChildren2 { path, watch } => {
-                w.path(path);
-                w.boolean(watch);
+                w.path(*path);
+                w.boolean(*watch);
             }
             Self::SetData { path, data, version } => {
-                w.path(path);
-                w.buffer(data);
-                w.int(version);
+                w.path(*path);
+                w.buffer(*data);
+                w.int(*version);
             }
             Self::GetAcl { path } | Self::Sync { path } | Self::GetAllChildrenNumber { path } => {
-                w.path(path);
+                w.path(*path);
             }
             Self::SetAcl { path, acl, version } => {
-                w.path(path);
+                w.path(*path);
                 acl.write(w);
-                w.int(version);
+                w.int(*version);
             }
             Self::Multi(items) | Self::MultiRead(items) => items.write(w),
             Self::Reconfig(reconfig) => {
@@ -397,21 +401,21 @@ impl<'a> Request<'a> {
                 w.long(reconfig.current_config);
             }
             Self::CheckWatches { path, kind } | Self::RemoveWatches { path, kind } => {
-                w.path(path);
-                w.int(kind);
+                w.path(*path);
+                w.int(*kind);
             }
             Self::Auth { kind, scheme, auth } => {
-                w.int(kind);
-                w.ustring(scheme);
-                w.buffer(auth);
+                w.int(*kind);
+                w.ustring(*scheme);
+                w.buffer(*auth);
             }
             Self::SetWatches(watches) => watches.write(w),
             Self::SetWatches2(watches) => watches.write2(w),
-            Self::Sasl { token } => w.buffer(token),
-            Self::GetEphemerals { prefix } => w.path(prefix),
+            Self::Sasl { token } => w.buffer(*token),
+            Self::GetEphemerals { prefix } => w.path(*prefix),
             Self::AddWatch { path, mode } => {
-                w.path(path);
-                w.int(mode);
+                w.path(*path);
+                w.int(*mode);
             }
             Self::Ping | Self::WhoAmI | Self::CloseSession => {}
         }
