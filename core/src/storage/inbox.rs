@@ -74,11 +74,13 @@ impl<'b> Inbox<'b> {
     }
 
     /// Moves what is left to the front, or grows, so that the frame under way fits.
+    #[inline(never)]
     fn make_room(&mut self) -> &mut [u8] {
         let used = self.tail.saturating_sub(self.head);
         // The frame under way decides how much room is needed; before its length is known, and if
         // it will never fit and be stepped over, any.
-        let frame = match self.length().and_then(|len| usize::try_from(len).ok()) {
+        let length = self.head().map(|(length, _)| i32::from_be_bytes(*length));
+        let frame = match length.and_then(|len| usize::try_from(len).ok()) {
             Some(len) if len <= self.longest_frame() => LENGTH_BYTES.saturating_add(len),
             _ => LENGTH_BYTES,
         };
@@ -103,7 +105,8 @@ impl<'b> Inbox<'b> {
     #[inline]
     pub(crate) fn received(&mut self, n: usize) {
         let n = n.min(self.buf.bytes().len().saturating_sub(self.tail));
-        self.tail = self.tail.saturating_add(n);
+        // Not beyond the end of the buffer.
+        self.tail = self.tail.wrapping_add(n);
         self.filled = self.tail == self.buf.bytes().len();
         self.step_over();
     }
@@ -113,17 +116,25 @@ impl<'b> Inbox<'b> {
     pub(crate) fn next(&mut self, limit: usize, peek: usize) -> NextFrame {
         self.release();
         self.step_over();
-        let Some(raw) = self.length() else { return NextFrame::Partial };
+        let Some((length, arrived)) = self.head() else { return NextFrame::Partial };
+        let raw = i32::from_be_bytes(*length);
         let len = match usize::try_from(raw) {
             Ok(len) if len > 0 && len <= limit => len,
             _ => return NextFrame::BadLength(raw),
         };
+        if len > arrived.len() {
+            return self.next_in_part(len, peek);
+        }
+        // All of this lies within the buffer: nothing can wrap.
+        self.lent = LENGTH_BYTES.wrapping_add(len);
+        NextFrame::Whole(self.head.wrapping_add(LENGTH_BYTES)..self.head.wrapping_add(self.lent))
+    }
+
+    /// As [`next`](Self::next), for a frame whose end has not arrived.
+    #[cold]
+    fn next_in_part(&mut self, len: usize, peek: usize) -> NextFrame {
         let start = self.head.saturating_add(LENGTH_BYTES);
         let end = start.saturating_add(len);
-        if end <= self.tail {
-            self.lent = LENGTH_BYTES.saturating_add(len);
-            return NextFrame::Whole(start..end);
-        }
         if len <= self.longest_frame() {
             return NextFrame::Partial;
         }
@@ -142,18 +153,16 @@ impl<'b> Inbox<'b> {
         self.buf.bytes().get(range).unwrap_or_default()
     }
 
-    /// The length field at the head, if it has arrived.
-    fn length(&self) -> Option<i32> {
-        let end = self.head.saturating_add(LENGTH_BYTES);
-        if end > self.tail {
-            return None;
-        }
-        let bytes = self.buf.bytes().get(self.head..end)?;
-        bytes.try_into().ok().map(i32::from_be_bytes)
+    /// The length field at the head and what has arrived behind it, if the length has.
+    #[inline]
+    fn head(&self) -> Option<(&[u8; LENGTH_BYTES], &[u8])> {
+        self.buf.bytes().get(self.head..self.tail)?.split_first_chunk()
     }
 
+    #[inline]
     fn release(&mut self) {
-        self.head = self.head.saturating_add(self.lent).min(self.tail);
+        // What is lent has arrived: the sum is not beyond the tail.
+        self.head = self.head.wrapping_add(self.lent);
         self.lent = 0;
     }
 

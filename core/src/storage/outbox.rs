@@ -53,8 +53,10 @@ impl<'b> Outbox<'b> {
     /// `n` bytes of [`pending`](Self::pending) have left.
     #[inline]
     pub(crate) fn transmitted(&mut self, n: usize) {
-        self.head = self.head.saturating_add(n).min(self.tail);
-        if self.head == self.tail {
+        if n < self.tail.saturating_sub(self.head) {
+            // Not beyond the tail.
+            self.head = self.head.wrapping_add(n);
+        } else {
             self.clear();
         }
     }
@@ -77,10 +79,21 @@ impl<'b> Outbox<'b> {
         reserve: usize,
         write: impl Fn(&mut Writer<'_>),
     ) -> Result<(), NoRoom> {
-        let needed = match self.try_frame(chroot, reserve, &write) {
-            Ok(()) => return Ok(()),
-            Err(needed) => needed,
-        };
+        match self.try_frame(chroot, reserve, &write) {
+            Ok(()) => Ok(()),
+            Err(needed) => self.frame_in_new_room(needed, chroot, reserve, write),
+        }
+    }
+
+    /// Appends a frame that needs so many bytes after making room for it.
+    #[cold]
+    fn frame_in_new_room(
+        &mut self,
+        needed: usize,
+        chroot: &str,
+        reserve: usize,
+        write: impl Fn(&mut Writer<'_>),
+    ) -> Result<(), NoRoom> {
         let free = self.free().saturating_sub(reserve);
         if needed > free {
             return Err(NoRoom { needed, free });
@@ -117,20 +130,25 @@ impl<'b> Outbox<'b> {
         let tail = self.tail;
         let spare = self.buf.bytes_mut().get_mut(tail..).unwrap_or_default();
         let room = spare.len().saturating_sub(reserve);
-        let mut writer = Writer::new(spare.get_mut(..room).unwrap_or_default());
-        writer.int(0);
+        let spare = spare.get_mut(..room).unwrap_or_default();
+        let (length, body) = match spare.split_first_chunk_mut::<LENGTH_BYTES>() {
+            Some((length, body)) => (Some(length), body),
+            None => (None, Default::default()),
+        };
+        let mut writer = Writer::new(body);
         writer.set_chroot(chroot);
         write(&mut writer);
-        let needed = writer.len();
-        if needed > room {
-            return Err(needed);
+        let written = writer.len();
+        let needed = written.saturating_add(LENGTH_BYTES);
+        match length {
+            Some(length) if needed <= room => {
+                *length = i32::try_from(written).map_err(|_| usize::MAX)?.to_be_bytes();
+                // Not beyond the end of the buffer.
+                self.tail = tail.wrapping_add(needed);
+                Ok(())
+            }
+            _ => Err(needed),
         }
-        let body = i32::try_from(needed.saturating_sub(LENGTH_BYTES)).map_err(|_| usize::MAX)?;
-        if let Some(length) = spare.get_mut(..LENGTH_BYTES) {
-            length.copy_from_slice(&body.to_be_bytes());
-        }
-        self.tail = tail.saturating_add(needed);
-        Ok(())
     }
 
     /// Moves what is pending to the front and grows, so that `more` bytes follow the tail.

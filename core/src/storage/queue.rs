@@ -40,19 +40,20 @@ impl<T> Queue<'_, T> {
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.limit()
+        match self {
+            Self::Lent(items) => items.is_full(),
+            #[cfg(feature = "alloc")]
+            Self::Owned { items, limit } => items.len() >= *limit,
+        }
     }
 
     /// Appends, or hands the item back when the queue is full.
     #[inline]
     pub(crate) fn push(&mut self, item: T) -> Result<(), T> {
-        if self.is_full() {
-            return Err(item);
-        }
         match self {
             Self::Lent(items) => items.push_back(item),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, limit } => {
+            Self::Owned { items, limit } if items.len() < *limit => {
                 if items.len() == items.capacity() {
                     let more = items.len().max(8).min(limit.saturating_sub(items.len()));
                     items.reserve_exact(more);
@@ -60,6 +61,8 @@ impl<T> Queue<'_, T> {
                 items.push_back(item);
                 Ok(())
             }
+            #[cfg(feature = "alloc")]
+            Self::Owned { .. } => Err(item),
         }
     }
 
