@@ -83,18 +83,17 @@ pub(crate) enum Last {
 /// Checks the bytes of a path that may have come from anywhere.
 #[inline]
 pub(crate) fn check(path: &[u8], last: Last) -> Result<(), PathError> {
-    // Every request pays for its path: the usual ones are told apart eight bytes at a time, and the
-    // rules are left to decide on the others.
     if is_usual(path) { Ok(()) } else { check_rules(path, last) }
 }
 
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// Whether a path obeys all rules at a glance: absolute, printable ASCII, no slash before a slash,
-/// a dot or the end. Says `false` of some good paths, and `true` of no bad one.
+/// Whether a path obeys all rules at a glance, whatever becomes of its last name: absolute,
+/// printable ASCII, no slash before a slash, a dot or the end. Says `false` of some good paths, and
+/// `true` of no bad one. Every request pays for its path, hence eight bytes at a time.
 #[inline]
-fn is_usual(path: &[u8]) -> bool {
+pub(crate) fn is_usual(path: &[u8]) -> bool {
     let ([b'/', ..], [.., last]) = (path, path) else { return false };
     if *last == b'/' {
         return false;
@@ -121,23 +120,25 @@ fn is_usual(path: &[u8]) -> bool {
 /// Whether all bytes are printable ASCII and no slash stands before a slash or a dot.
 ///
 /// All bytes at once: the top bit of each byte of a sum or difference says something about that
-/// byte, provided that nothing was carried into it; where there is a carry, the byte below has set
-/// its own top bit already.
+/// byte, provided that nothing was carried into it; where there is a carry, the byte below is not
+/// usual, and has set a top bit of its own.
 #[inline]
 fn is_usual_word(word: [u8; WORD]) -> bool {
     const fn each(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; WORD])
     }
     let word = u64::from_le_bytes(word);
-    let control = word.wrapping_sub(each(b' '));
-    let delete = word.wrapping_add(each(1));
+    // A control character sets the top bit here, and so does what is above 0x9f ...
+    let low = word.wrapping_sub(each(b' '));
+    // ... and here what is above 0x7e, but for 0xff.
+    let high = word.wrapping_add(each(1));
     // A byte is 0 here if it is a slash ...
     let slash = word ^ each(b'/');
     // ... and here if the byte behind it is a slash or a dot, which differ in the lowest bit; behind
     // the last byte there is neither.
     let behind = ((slash & each(!1)) >> 8) | (0x7f << 56);
     let pair = (slash | behind).wrapping_sub(each(1));
-    (word | control | delete | pair) & each(0x80) == 0
+    (low | high | pair) & each(0x80) == 0
 }
 
 /// Checks the bytes of a path rule by rule.
@@ -286,7 +287,8 @@ mod tests {
 
     #[test]
     fn usual_paths_need_no_second_look() {
-        for path in ["/a", "/a/b", "/bench/node", "/zookeeper/config", "/a.b/c..d/ ~e.", "/1234567"] {
+        for path in ["/a", "/a/b", "/bench/node", "/zookeeper/config", "/a.b/c..d/ ~e.", "/1234567"]
+        {
             assert!(is_usual(path.as_bytes()), "{path}");
         }
     }

@@ -64,11 +64,15 @@ impl InFlight {
 }
 
 /// The oldest request that is still to be answered.
+#[inline]
 pub(super) fn oldest(queue: &mut Queue<'_, InFlight>) -> Option<InFlight> {
-    while queue.front().is_some_and(|request| request.state == State::Answered) {
+    loop {
+        let request = *queue.front()?;
+        if request.state != State::Answered {
+            return Some(request);
+        }
         queue.pop();
     }
-    queue.front().copied()
 }
 
 /// Takes the oldest auth request out of turn: servers answer auth packets before the requests that

@@ -9,20 +9,35 @@ use crate::error::{DisconnectReason, ErrorCode, OpError};
 use crate::storage::NextFrame;
 use crate::trace::warn_event;
 use crate::wire::{
-    EventType, OpCode, Reader, Reply, ReplyHeader, Ustring, WatcherEvent, Xid, Zxid,
+    EventType, OpCode, Reader, Reply, ReplyHeader, Ustring, WatcherEvent, WireError, Xid, Zxid,
 };
 
 /// An event as ranges of the receive buffer: found first, borrowed last.
 enum Found {
     State { state: KeeperState, cause: Cause },
-    Reply { xid: Xid, zxid: Zxid, outcome: Outcome },
+    Answer(Answer),
+    Failure { xid: Xid, zxid: Zxid, error: OpError },
     Notification { kind: EventType, path: Range<usize> },
     WatchesLost { error: OpError },
 }
 
-enum Outcome {
-    Body { op: OpCode, body: Range<usize> },
-    Error(OpError),
+/// A reply to the oldest request in flight.
+struct Answer {
+    xid: Xid,
+    op: OpCode,
+    zxid: Zxid,
+    err: i32,
+    body: Range<usize>,
+}
+
+/// What the quick look at the receive buffer of a connected session finds.
+enum Look {
+    /// The usual, without any detour.
+    Answer(Answer),
+    /// Nothing yet.
+    Idle,
+    /// Something that deserves a closer look.
+    Other(NextFrame),
 }
 
 /// What one look at the receive buffer brought.
@@ -41,10 +56,12 @@ impl ClientSession<'_> {
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
         loop {
             let step = match self.phase {
-                Phase::Priming { .. } => self.next_frame(Readable::Handshake),
-                Phase::Connected => self.next_frame(Readable::Frames),
-                Phase::Draining { readable, .. } => self.next_drained(readable),
-                Phase::Backoff { .. } | Phase::Dialling { .. } | Phase::Ended => Step::Idle,
+                Phase::Connected => match self.look() {
+                    Look::Answer(answer) => return Some(self.lend_answer(answer)),
+                    Look::Idle => return None,
+                    Look::Other(frame) => self.on_frame(frame, Readable::Frames),
+                },
+                _ => self.next_unconnected(),
             };
             match step {
                 Step::Event(found) => return Some(self.lend(found)),
@@ -54,43 +71,50 @@ impl ClientSession<'_> {
         }
     }
 
+    /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
     #[inline]
-    fn next_frame(&mut self, readable: Readable) -> Step {
-        let was_full = self.inbox.is_full();
-        let frame = self.inbox.next(self.frame_limit, ReplyHeader::BYTES);
-        if was_full {
-            // The application has made room: the silence until now was its own.
-            self.live.heard(self.clock);
-        }
-        match frame {
-            NextFrame::Partial => Step::Idle,
-            NextFrame::BadLength(len) => self.garbled(DisconnectReason::BadFrameLength { len }),
-            NextFrame::Whole(frame) if readable == Readable::Handshake => {
-                self.drain_past_handshake();
-                match self.judge_handshake(frame) {
-                    Some(cause) => Step::Event(Found::State { state: self.told, cause }),
-                    None => Step::Again,
-                }
-            }
-            NextFrame::Whole(frame) => self.on_frame(frame),
-            NextFrame::Oversize { len, start } => {
-                let claimed = i32::try_from(len).unwrap_or(i32::MAX);
-                match ReplyHeader::read(&mut Reader::new(self.inbox.frame(start))) {
-                    Ok(header) if readable == Readable::Frames => self.on_oversize(header, len),
-                    _ => self.garbled(DisconnectReason::BadFrameLength { len: claimed }),
-                }
-            }
+    fn look(&mut self) -> Look {
+        match self.next_frame() {
+            NextFrame::Partial => Look::Idle,
+            NextFrame::Whole(frame) => match self.answer(&frame) {
+                Some(answer) => Look::Answer(answer),
+                None => Look::Other(NextFrame::Whole(frame)),
+            },
+            other => Look::Other(other),
         }
     }
 
-    /// What the last connection left behind, then what follows.
-    fn next_drained(&mut self, readable: Readable) -> Step {
-        if readable != Readable::Nothing {
-            match self.next_frame(readable) {
-                Step::Idle => self.stop_reading(),
-                step => return step,
-            }
+    #[inline]
+    fn next_frame(&mut self) -> NextFrame {
+        if self.inbox.is_full() {
+            // The application makes room: the silence until now was its own.
+            self.live.heard(self.clock);
         }
+        self.inbox.next(self.frame_limit, ReplyHeader::BYTES)
+    }
+
+    /// The next event of a session that is not connected.
+    #[cold]
+    fn next_unconnected(&mut self) -> Step {
+        let readable = match self.phase {
+            Phase::Priming { .. } => Readable::Handshake,
+            Phase::Connected => Readable::Frames,
+            Phase::Draining { readable, .. } => readable,
+            Phase::Backoff { .. } | Phase::Dialling { .. } | Phase::Ended => return Step::Idle,
+        };
+        let frame = match readable {
+            Readable::Nothing => NextFrame::Partial,
+            Readable::Handshake | Readable::Frames => self.next_frame(),
+        };
+        match (frame, self.phase) {
+            (NextFrame::Partial, Phase::Draining { .. }) => self.next_drained(),
+            (frame, _) => self.on_frame(frame, readable),
+        }
+    }
+
+    /// What a lost connection has left unanswered, then what follows; nothing more is read.
+    fn next_drained(&mut self) -> Step {
+        self.stop_reading();
         let Phase::Draining { until, after, .. } = self.phase else { return Step::Again };
         let error = match after {
             After::Retry(_) => OpError::ConnectionLoss,
@@ -100,7 +124,7 @@ impl ClientSession<'_> {
         };
         if let Some(request) = oldest(&mut self.in_flight) {
             self.in_flight.pop();
-            return self.answer_error(request, error);
+            return self.fail(request, error);
         }
         self.inbox.clear();
         match after {
@@ -144,6 +168,7 @@ impl ClientSession<'_> {
     }
 
     /// The peer does not speak the protocol: nothing more it sent is to be trusted.
+    #[cold]
     fn garbled(&mut self, reason: DisconnectReason) -> Step {
         if matches!(self.phase, Phase::Draining { .. }) {
             self.stop_reading();
@@ -153,17 +178,36 @@ impl ClientSession<'_> {
         Step::Again
     }
 
-    #[inline]
-    fn on_frame(&mut self, frame: Range<usize>) -> Step {
-        let mut reader = Reader::new(self.inbox.frame(frame.clone()));
-        let header = match ReplyHeader::read(&mut reader) {
-            Ok(header) => header,
-            Err(_) => {
-                let len = i32::try_from(frame.len()).unwrap_or(i32::MAX);
-                return self.garbled(DisconnectReason::BadFrameLength { len });
-            }
-        };
-        let body = frame.start.saturating_add(reader.position())..frame.end;
+    fn bad_length(&mut self, len: usize) -> Step {
+        let len = i32::try_from(len).unwrap_or(i32::MAX);
+        self.garbled(DisconnectReason::BadFrameLength { len })
+    }
+
+    fn on_handshake(&mut self, frame: Range<usize>) -> Step {
+        self.drain_past_handshake();
+        match self.judge_handshake(frame) {
+            Some(cause) => Step::Event(Found::State { state: self.told, cause }),
+            None => Step::Again,
+        }
+    }
+
+    #[cold]
+    fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
+        match frame {
+            NextFrame::Partial => Step::Idle,
+            NextFrame::Whole(frame) if readable == Readable::Frames => self.on_whole(frame),
+            NextFrame::Whole(frame) => self.on_handshake(frame),
+            NextFrame::Oversize { len, start } => self.on_oversize(len, start, readable),
+            NextFrame::BadLength(len) => self.garbled(DisconnectReason::BadFrameLength { len }),
+        }
+    }
+
+    fn on_whole(&mut self, frame: Range<usize>) -> Step {
+        if let Some(answer) = self.answer(&frame) {
+            return Step::Event(Found::Answer(answer));
+        }
+        let Ok(header) = self.header(&frame) else { return self.bad_length(frame.len()) };
+        let body = frame.start.saturating_add(ReplyHeader::BYTES)..frame.end;
         match header.xid {
             Xid::PING => {
                 self.expiry.answered_ping(self.live.timeout);
@@ -172,18 +216,29 @@ impl ClientSession<'_> {
             Xid::NOTIFICATION => self.on_notification(body),
             Xid::AUTH => self.on_auth(header),
             Xid::SET_WATCHES if self.replay.set_watches > 0 => self.on_set_watches(header),
-            _ => self.on_reply(header, Ok(body)),
+            _ if self.take_cancelled(&header) => Step::Again,
+            _ => self.on_unexpected(header.xid),
         }
     }
 
-    fn on_oversize(&mut self, header: ReplyHeader, len: usize) -> Step {
+    #[cold]
+    fn on_oversize(&mut self, len: usize, start: Range<usize>, readable: Readable) -> Step {
+        let header = match self.header(&start) {
+            Ok(header) if readable == Readable::Frames => header,
+            _ => return self.bad_length(len),
+        };
         match header.xid {
             Xid::NOTIFICATION => self.garbled(DisconnectReason::NotificationTooLarge { len }),
-            Xid::PING | Xid::AUTH | Xid::SET_WATCHES => {
-                let len = i32::try_from(len).unwrap_or(i32::MAX);
-                self.garbled(DisconnectReason::BadFrameLength { len })
+            Xid::PING | Xid::AUTH | Xid::SET_WATCHES => self.bad_length(len),
+            _ if self.take_cancelled(&header) => Step::Again,
+            _ => {
+                if self.take_answered(&header).is_none() {
+                    return self.on_unexpected(header.xid);
+                }
+                let error = ErrorCode::from_wire(header.err)
+                    .map_or(OpError::ReplyTooLarge { len }, OpError::Server);
+                Step::Event(Found::Failure { xid: header.xid, zxid: header.zxid, error })
             }
-            _ => self.on_reply(header, Err(OpError::ReplyTooLarge { len })),
         }
     }
 
@@ -210,6 +265,7 @@ impl ClientSession<'_> {
         Step::Event(Found::Notification { kind: event.kind, path })
     }
 
+    #[cold]
     fn on_auth(&mut self, header: ReplyHeader) -> Step {
         let refused = ErrorCode::from_wire(header.err) == Some(ErrorCode::AuthFailed);
         let replayed = self.replay.auths > 0;
@@ -226,14 +282,16 @@ impl ClientSession<'_> {
         if request.is_cancelled() {
             return Step::Again;
         }
-        let xid = request.xid;
-        let outcome = match ErrorCode::from_wire(header.err) {
-            None => Outcome::Body { op: OpCode::Auth, body: 0..0 },
-            Some(code) => Outcome::Error(OpError::Server(code)),
-        };
-        Step::Event(Found::Reply { xid, zxid: header.zxid, outcome })
+        Step::Event(Found::Answer(Answer {
+            xid: request.xid,
+            op: request.op,
+            zxid: header.zxid,
+            err: header.err,
+            body: 0..0,
+        }))
     }
 
+    #[cold]
     fn on_set_watches(&mut self, header: ReplyHeader) -> Step {
         self.replay.set_watches = self.replay.set_watches.saturating_sub(1);
         match ErrorCode::from_wire(header.err) {
@@ -252,54 +310,86 @@ impl ClientSession<'_> {
         }
     }
 
-    /// An ordinary reply: it answers the oldest request in flight, or the connection is out of step.
     #[inline]
-    fn on_reply(&mut self, header: ReplyHeader, body: Result<Range<usize>, OpError>) -> Step {
-        let Some(request) = oldest(&mut self.in_flight) else {
-            if self.closing.is_some_and(|closing| closing.xid == Some(header.xid)) {
-                self.confirm_close();
-                return Step::Again;
-            }
-            return self.garbled(DisconnectReason::UnsolicitedReply { xid: header.xid.0 });
-        };
-        if request.xid != header.xid || request.op == OpCode::Auth {
-            let (expected, got) = (request.xid.0, header.xid.0);
-            return self.garbled(DisconnectReason::UnexpectedXid { expected, got });
+    fn header(&self, frame: &Range<usize>) -> Result<ReplyHeader, WireError> {
+        ReplyHeader::read(&mut Reader::new(self.inbox.frame(frame.clone())))
+    }
+
+    /// An ordinary reply, if that is what the frame holds: it answers the oldest request in flight.
+    ///
+    /// Inlined wherever it is called, lest the answer goes through memory on its way.
+    #[inline(always)]
+    fn answer(&mut self, frame: &Range<usize>) -> Option<Answer> {
+        let header = self.header(frame).ok()?;
+        let op = self.take_answered(&header)?;
+        // The header was there: the sum lies within the frame.
+        let body = frame.start.wrapping_add(ReplyHeader::BYTES)..frame.end;
+        Some(Answer { xid: header.xid, op, zxid: header.zxid, err: header.err, body })
+    }
+
+    /// Takes the request that a reply answers, and says what it asked for: it is the oldest one, or
+    /// the reply is out of step.
+    #[inline(always)]
+    fn take_answered(&mut self, header: &ReplyHeader) -> Option<OpCode> {
+        let request = oldest(&mut self.in_flight)?;
+        if request.xid != header.xid || request.op == OpCode::Auth || !request.is_waiting() {
+            return None;
         }
+        self.settle(&request, header);
+        Some(request.op)
+    }
+
+    /// Takes a request that the application has given up: its answer is for nobody.
+    fn take_cancelled(&mut self, header: &ReplyHeader) -> bool {
+        let answered = oldest(&mut self.in_flight)
+            .filter(|r| r.xid == header.xid && r.op != OpCode::Auth && r.is_cancelled());
+        if let Some(request) = &answered {
+            self.settle(request, header);
+        }
+        answered.is_some()
+    }
+
+    /// What the answer to the oldest request changes.
+    #[inline(always)]
+    fn settle(&mut self, request: &InFlight, header: &ReplyHeader) {
+        const EXPIRED: i32 = ErrorCode::SessionExpired.to_wire();
+        const MOVED: i32 = ErrorCode::SessionMoved.to_wire();
         self.in_flight.pop();
         self.saw(header.zxid);
-        let code = ErrorCode::from_wire(header.err);
-        if !matches!(code, Some(ErrorCode::SessionExpired | ErrorCode::SessionMoved)) {
+        if !matches!(header.err, EXPIRED | MOVED) {
             self.expiry.answered(request.sent, self.live.timeout);
         }
         if let Some(wish) = request.wish {
             self.registry.settle(wish.armed(header.err));
         }
-        let outcome = match (code, body) {
-            (None, Ok(body)) => Outcome::Body { op: request.op, body },
-            (None, Err(error)) => Outcome::Error(error),
-            (Some(code), _) => {
-                if code == ErrorCode::SessionMoved {
-                    self.garbled(DisconnectReason::SessionMoved);
-                }
-                Outcome::Error(OpError::Server(code))
-            }
-        };
-        if request.is_cancelled() {
-            return Step::Again;
+        if header.err == MOVED {
+            self.garbled(DisconnectReason::SessionMoved);
         }
-        Step::Event(Found::Reply { xid: request.xid, zxid: header.zxid, outcome })
     }
 
-    fn answer_error(&mut self, request: InFlight, error: OpError) -> Step {
+    /// A reply that does not answer the oldest request in flight.
+    #[cold]
+    fn on_unexpected(&mut self, xid: Xid) -> Step {
+        if let Some(request) = oldest(&mut self.in_flight) {
+            let (expected, got) = (request.xid.0, xid.0);
+            return self.garbled(DisconnectReason::UnexpectedXid { expected, got });
+        }
+        if self.closing.is_some_and(|closing| closing.xid == Some(xid)) {
+            self.confirm_close();
+            return Step::Again;
+        }
+        self.garbled(DisconnectReason::UnsolicitedReply { xid: xid.0 })
+    }
+
+    fn fail(&mut self, request: InFlight, error: OpError) -> Step {
         if request.wish.is_some() {
             self.registry.settle(None);
         }
         if request.is_cancelled() {
             return Step::Again;
         }
-        let outcome = Outcome::Error(if request.is_timed_out() { OpError::Timeout } else { error });
-        Step::Event(Found::Reply { xid: request.xid, zxid: Zxid(0), outcome })
+        let error = if request.is_timed_out() { OpError::Timeout } else { error };
+        Step::Event(Found::Failure { xid: request.xid, zxid: Zxid(0), error })
     }
 
     /// Only ordinary replies move the zxid: pings, auth and notifications do not.
@@ -309,7 +399,7 @@ impl ClientSession<'_> {
         }
     }
 
-    #[inline]
+    #[cold]
     fn lend(&self, found: Found) -> Event<'_> {
         match found {
             Found::State { state, cause } => Event::State { state, cause },
@@ -318,38 +408,45 @@ impl ClientSession<'_> {
                 let path = core::str::from_utf8(self.inbox.frame(path)).unwrap_or_default();
                 Event::Notification { kind, path: if path.is_empty() { "/" } else { path } }
             }
-            Found::Reply { xid, zxid, outcome } => {
-                let result = match outcome {
-                    Outcome::Error(error) => Err(error),
-                    Outcome::Body { op, body } => self.decode(op, self.inbox.frame(body)),
-                };
-                Event::Reply { xid, zxid, result }
-            }
+            Found::Answer(answer) => self.lend_answer(answer),
+            Found::Failure { xid, zxid, error } => Event::Reply { xid, zxid, result: Err(error) },
         }
+    }
+
+    /// The reply is decoded into the caller's memory. On its own, for within
+    /// [`poll_event`](Self::poll_event) the compiler would move it twice on the way there.
+    #[inline(never)]
+    fn lend_answer(&self, answer: Answer) -> Event<'_> {
+        if answer.err != 0 || !self.chroot().is_empty() {
+            return self.lend_rare_answer(answer);
+        }
+        let Answer { xid, op, zxid, body, .. } = answer;
+        Event::Reply { xid, zxid, result: Reply::decode_as(op, self.inbox.frame(body)) }
+    }
+
+    #[cold]
+    fn lend_rare_answer(&self, answer: Answer) -> Event<'_> {
+        let Answer { xid, op, zxid, err, body } = answer;
+        let result = match ErrorCode::from_wire(err) {
+            Some(code) => Err(OpError::Server(code)),
+            None => self.decode_below_chroot(op, self.inbox.frame(body)),
+        };
+        Event::Reply { xid, zxid, result }
     }
 
     /// A reply that names znodes as the application does.
-    #[inline]
-    fn decode<'a>(&self, op: OpCode, body: &'a [u8]) -> Result<Reply<'a>, OpError> {
-        match Reply::decode(op, body) {
-            Ok(reply) if self.chroot().is_empty() => Ok(reply),
-            Ok(reply) => Ok(self.without_chroot(reply)),
-            Err(error) => Err(OpError::Malformed(error)),
-        }
-    }
-
-    fn without_chroot<'a>(&self, reply: Reply<'a>) -> Reply<'a> {
+    fn decode_below_chroot<'a>(&self, op: OpCode, body: &'a [u8]) -> Result<Reply<'a>, OpError> {
         let chroot = self.chroot();
         let strip = |path: Ustring<'a>| match path.as_str().and_then(|p| below_chroot(p, chroot)) {
             Some("") => Ustring::from("/"),
             Some(below) => Ustring::from(below),
             None => path,
         };
-        match reply {
+        Ok(match Reply::decode(op, body)? {
             Reply::Path(path) => Reply::Path(strip(path)),
             Reply::Created(path, stat) => Reply::Created(strip(path), stat),
             other => other,
-        }
+        })
     }
 }
 

@@ -31,7 +31,7 @@ pub struct ClientSession<'b> {
     /// The first one: its chroot holds, whatever the hosts are now.
     pub(super) connect_string: Text<'b>,
     /// Where the chroot begins in the connection string; its end if there is none.
-    chroot_at: usize,
+    pub(super) chroot_at: usize,
     pub(super) requested_timeout: Duration,
     pub(super) read_only: bool,
     pub(super) close_timeout: Duration,
@@ -135,6 +135,16 @@ pub enum Link {
     Dial(HostIndex),
     /// The transport is open and is to stay so.
     Up,
+}
+
+/// The chroot that begins there in a connection string, borrowed from the string alone.
+#[inline]
+pub(super) fn chroot(connect_string: &str, at: usize) -> &str {
+    // Most sessions have none, and need not look for the boundary of a character.
+    if at >= connect_string.len() {
+        return "";
+    }
+    connect_string.get(at..).unwrap_or_default()
 }
 
 /// How long an undrained session waits before it looks again.
@@ -247,7 +257,7 @@ impl<'b> ClientSession<'b> {
 
     /// Where this session's `/` lies on the server; empty for the server's own root.
     pub fn chroot(&self) -> &str {
-        self.connect_string.get(self.chroot_at..).filter(|c| *c != "/").unwrap_or_default()
+        chroot(&self.connect_string, self.chroot_at)
     }
 
     /// Which host was lost or could not be reached last, and why. Failed attempts raise no event

@@ -3,7 +3,7 @@
 use super::deadline::NEVER;
 use super::inflight::InFlight;
 use super::registry::{Chunk, Registry, WatchKind, Wish};
-use super::session::ClientSession;
+use super::session::{ClientSession, chroot};
 use crate::error::SubmitError;
 use crate::path::{self, Last};
 use crate::storage::NoRoom;
@@ -77,36 +77,32 @@ impl ClientSession<'_> {
             let over = self.closing.is_some() || self.is_ending();
             return Err(if over { SubmitError::Ended } else { SubmitError::NotConnected });
         }
-        check_paths(request)?;
+        if !request.path().and_then(Ustring::as_bytes).is_some_and(path::is_usual) {
+            check_paths(request)?;
+        }
         if self.in_flight.is_full() {
             return Err(SubmitError::InFlightFull);
         }
         let wish = wish(request)?;
-        self.check_registry(request, wish)?;
+        let remembered = wish.is_some() || matches!(request, Request::Auth { .. });
+        if remembered {
+            self.check_registry(request, wish)?;
+        }
 
         // Nothing of the session is changed before the frame is in the buffer.
         let (xid, op) = (self.next_xid, request.op());
         let on_wire = if op == OpCode::Auth { Xid::AUTH } else { xid };
         let header = RequestHeader { xid: on_wire, op: op.to_wire() };
-        let limit = self.outbox.limit().saturating_sub(TAIL_RESERVE);
-        let chroot = chroot(&self.connect_string, self.chroot().len());
+        let chroot = chroot(&self.connect_string, self.chroot_at);
         self.outbox
             .frame_under(chroot, TAIL_RESERVE, |w| {
                 header.write(w);
                 request.encode(w);
             })
-            .map_err(|NoRoom { needed, free }| {
-                if needed > limit {
-                    SubmitError::TooLarge { needed, limit }
-                } else {
-                    SubmitError::TransmitFull { needed, free }
-                }
-            })?;
+            .map_err(|full| self.refusal(full))?;
 
-        match (wish, request.path().and_then(Ustring::as_bytes)) {
-            (Some(_), Some(path)) => self.registry.add_pending(path),
-            _ if op == OpCode::Auth => self.registry.add_auth(request),
-            _ => {}
+        if remembered {
+            self.remember(request);
         }
         self.next_xid = xid.next();
         self.earliest_deadline = self.earliest_deadline.min(deadline);
@@ -120,8 +116,18 @@ impl ClientSession<'_> {
         self.is_connected() && self.replay.stage == Stage::Done && self.closing.is_none()
     }
 
+    /// What to say of a frame that does not fit.
+    #[cold]
+    fn refusal(&self, NoRoom { needed, free }: NoRoom) -> SubmitError {
+        let limit = self.outbox.limit().saturating_sub(TAIL_RESERVE);
+        if needed > limit {
+            return SubmitError::TooLarge { needed, limit };
+        }
+        SubmitError::TransmitFull { needed, free }
+    }
+
     /// Whether there is room to remember what the request asks to be remembered.
-    #[inline]
+    #[inline(never)]
     fn check_registry(&self, request: &Request<'_>, wish: Option<Wish>) -> Result<(), SubmitError> {
         let needed = match (wish, request) {
             (Some(_), _) => {
@@ -137,6 +143,16 @@ impl ClientSession<'_> {
             return Err(SubmitError::RegistryFull { needed, free });
         }
         Ok(())
+    }
+
+    /// Remembers a credential, or the path of a watch until its request is answered.
+    #[inline(never)]
+    fn remember(&mut self, request: &Request<'_>) {
+        if let Request::Auth { .. } = request {
+            self.registry.add_auth(request);
+        } else if let Some(path) = request.path().and_then(Ustring::as_bytes) {
+            self.registry.add_pending(path);
+        }
     }
 
     /// A watch must fit the frame that registers it again and the event that it brings.
@@ -167,10 +183,15 @@ impl ClientSession<'_> {
     }
 
     /// Goes on with the replay, and then with a close that waits for it.
+    #[inline]
     pub(super) fn send_what_is_due(&mut self) {
-        if !self.is_connected() {
-            return;
+        if self.is_connected() && !self.is_open() {
+            self.send_replay();
         }
+    }
+
+    #[cold]
+    fn send_replay(&mut self) {
         if self.closing.is_some_and(|closing| closing.xid.is_none()) {
             self.replay.stage = Stage::Done;
             return self.send_close();
@@ -210,7 +231,7 @@ impl ClientSession<'_> {
                 self.replay.auths = self.replay.auths.saturating_add(1);
             }
             Stage::Watches(from) => {
-                let chroot = chroot(&self.connect_string, self.chroot().len());
+                let chroot = chroot(&self.connect_string, self.chroot_at);
                 let Some(chunk) = self.registry.next_chunk(from, room, chroot) else {
                     self.replay.stage = Stage::Done;
                     return true;
@@ -229,12 +250,6 @@ impl ClientSession<'_> {
         }
         true
     }
-}
-
-/// The last `len` bytes of the connection string, borrowed from it alone.
-fn chroot(connect_string: &str, len: usize) -> &str {
-    let start = connect_string.len().saturating_sub(len);
-    connect_string.get(start..).unwrap_or_default()
 }
 
 /// The watch that a request wishes for.
@@ -265,6 +280,7 @@ fn wish(request: &Request<'_>) -> Result<Option<Wish>, SubmitError> {
 }
 
 /// Paths are checked before they leave, as the Java client does.
+#[cold]
 fn check_paths(request: &Request<'_>) -> Result<(), SubmitError> {
     let flags = match request {
         Request::Create(create) | Request::Create2(create) => create.flags,
