@@ -29,8 +29,8 @@ use crate::wire::Zxid;
 /// What the session knows of the ensemble's view of it.
 #[derive(Clone, Debug)]
 pub(super) struct Expiry {
-    /// No earlier than this can the session have expired; none before the first answer.
-    safe_until: Option<Instant>,
+    /// No earlier than this can the session have expired; the origin before the first answer.
+    safe_until: Instant,
     /// When an established connection last brought a byte.
     heard: Instant,
     /// When the handshake was sent that is under way.
@@ -76,7 +76,7 @@ impl Expiry {
         now: Instant,
     ) -> Self {
         Self {
-            safe_until: None,
+            safe_until: Instant::ORIGIN,
             heard: now,
             handshake_sent: now,
             pings: 0,
@@ -106,16 +106,17 @@ impl Expiry {
     pub(super) fn accepted(&mut self, now: Instant, timeout: Duration, read_only: bool) {
         self.read_only = read_only;
         if !read_only {
-            self.safe_until = Some(self.handshake_sent.after(timeout));
+            self.safe_until = self.handshake_sent.after(timeout);
         }
         self.heard(now);
         (self.silent, self.silent_since, self.bare) = (0, None, false);
     }
 
     /// A request that was sent then has been answered.
+    #[inline]
     pub(super) fn answered(&mut self, sent: Instant, timeout: Duration) {
         if !self.read_only {
-            self.safe_until = self.safe_until.max(Some(sent.after(timeout)));
+            self.safe_until = self.safe_until.max(sent.after(timeout));
         }
     }
 
@@ -145,7 +146,8 @@ impl ClientSession<'_> {
     /// answered request plus the timeout. Whoever holds a lock through this session stops using it
     /// then. `None` without a session.
     pub fn safe_until(&self) -> Option<Instant> {
-        self.expiry.safe_until.filter(|_| !self.is_ending())
+        let known = self.expiry.safe_until > Instant::ORIGIN && !self.is_ending();
+        known.then_some(self.expiry.safe_until)
     }
 
     /// From when on an ensemble that has stayed up has surely expired this session: the last byte
