@@ -352,18 +352,26 @@ impl ClientSession<'_> {
     /// What the answer to the oldest request changes.
     #[inline(always)]
     fn settle(&mut self, request: &InFlight, header: &ReplyHeader) {
-        const EXPIRED: i32 = ErrorCode::SessionExpired.to_wire();
-        const MOVED: i32 = ErrorCode::SessionMoved.to_wire();
         self.in_flight.pop();
         self.saw(header.zxid);
-        if !matches!(header.err, EXPIRED | MOVED) {
-            self.expiry.answered(request.sent, self.live.timeout);
-        }
         if let Some(wish) = request.wish {
             self.registry.settle(wish.armed(header.err));
         }
-        if header.err == MOVED {
-            self.garbled(DisconnectReason::SessionMoved);
+        if header.err == 0 || self.has_touched(header.err) {
+            self.expiry.answered(request.sent, self.live.timeout);
+        }
+    }
+
+    /// Whether the server took a request in for the session before it refused it.
+    #[cold]
+    fn has_touched(&mut self, err: i32) -> bool {
+        match ErrorCode::from_wire(err) {
+            Some(ErrorCode::SessionExpired) => false,
+            Some(ErrorCode::SessionMoved) => {
+                self.garbled(DisconnectReason::SessionMoved);
+                false
+            }
+            _ => true,
         }
     }
 
