@@ -162,8 +162,13 @@ impl Inner {
             let Some(event) = self.session.poll_event() else { break };
             let told = match event {
                 Event::Reply { xid, result, .. } => {
-                    let answer = result.map(|reply| Answer::from_reply(&reply));
-                    self.wakes.extend(self.slots.answer(xid, answer));
+                    let owned = || match &result {
+                        Ok(reply) => Ok(Answer::from_reply(reply)),
+                        Err(error) => Err(*error),
+                    };
+                    if let Some(thread) = self.slots.answer(xid, owned) {
+                        self.wakes.push(thread);
+                    }
                     continue;
                 }
                 Event::Notification { kind, path } => {
@@ -252,12 +257,30 @@ impl Slots {
         self.order.is_empty()
     }
 
-    fn answer(&mut self, xid: Xid, answer: Result<Answer, OpError>) -> Option<Thread> {
-        let at = self.order.iter().position(|(open, _)| *open == xid)?;
-        let (_, place) = self.order.remove(at)?;
-        match self.slots.get_mut(place).map(|slot| std::mem::replace(slot, Slot::Answered(answer)))
-        {
-            Some(Slot::Pending(thread)) => thread,
+    /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
+    fn answer(
+        &mut self,
+        xid: Xid,
+        answer: impl FnOnce() -> Result<Answer, OpError>,
+    ) -> Option<Thread> {
+        // Answers come in order, but for those of auth packets.
+        let place = match self.order.front() {
+            Some((oldest, place)) if *oldest == xid => {
+                let place = *place;
+                self.order.pop_front();
+                place
+            }
+            _ => {
+                let at = self.order.iter().position(|(open, _)| *open == xid)?;
+                self.order.remove(at)?.1
+            }
+        };
+        match self.slots.get_mut(place) {
+            Some(slot @ Slot::Pending(_)) => {
+                let thread = if let Slot::Pending(thread) = slot { thread.take() } else { None };
+                *slot = Slot::Answered(answer());
+                thread
+            }
             _ => {
                 self.release(place);
                 None
@@ -271,15 +294,17 @@ impl Slots {
         place: usize,
         waiter: impl FnOnce() -> Thread,
     ) -> Option<Result<Answer, OpError>> {
-        let slot = self.slots.get_mut(place)?;
-        match std::mem::replace(slot, Slot::Free) {
-            Slot::Answered(answer) => {
-                self.release(place);
-                Some(answer)
-            }
-            Slot::Pending(_) => {
-                *slot = Slot::Pending(Some(waiter()));
+        match self.slots.get_mut(place)? {
+            Slot::Pending(thread) => {
+                *thread = Some(waiter());
                 None
+            }
+            slot @ Slot::Answered(_) => {
+                let Slot::Answered(answer) = std::mem::replace(slot, Slot::Free) else {
+                    return None;
+                };
+                self.free.push(place);
+                Some(answer)
             }
             Slot::Free | Slot::Abandoned => Some(Err(OpError::SessionClosed)),
         }
