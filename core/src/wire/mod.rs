@@ -25,6 +25,7 @@ mod frame;
 mod list;
 mod multi;
 mod opcode;
+mod paths;
 mod reply;
 mod request;
 mod stat;
@@ -37,10 +38,16 @@ pub use frame::{ReplyHeader, RequestHeader, Xid, Zxid};
 pub use list::{List, ListIter, Record};
 pub use multi::{Multi, MultiHeader, MultiIter, MultiOp, MultiResult};
 pub use opcode::{CreateMode, OpCode};
+pub use paths::{Paths, PathsIter};
 pub use reply::{Children, Data, Reply};
 pub use request::{Create, CreateTtl, Reconfig, Request, SetWatches};
 pub use stat::Stat;
 pub use watch::{AddWatchMode, EventType, WatcherEvent, WatcherType};
 
+pub(crate) use paths::below;
+
 /// Bytes of the length before every frame. The length does not count itself.
 pub const LENGTH_BYTES: usize = 4;
+
+/// The znode of the ensemble's configuration. It lies on the server's own root, whatever the chroot.
+pub const CONFIG_NODE: &str = "/zookeeper/config";

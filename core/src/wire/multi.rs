@@ -1,8 +1,11 @@
 //! The items of multi and multiRead, and their results.
 
+use crate::error::ErrorCode;
+
 use super::codec::{Reader, Ustring, WireError, Writer};
 use super::list::List;
-use super::opcode::OpCode;
+use super::opcode::{CreateMode, OpCode};
+use super::paths::stripped;
 use super::reply::{Children, Data};
 use super::request::{Create, CreateTtl};
 use super::stat::Stat;
@@ -85,6 +88,36 @@ pub enum MultiOp<'a> {
 }
 
 impl<'a> MultiOp<'a> {
+    /// Creates a znode that is open to anyone; see [`Create`] for an ACL.
+    pub fn create(path: &'a str, data: &'a [u8], mode: CreateMode) -> Self {
+        Self::Create(Create::open(path, data, mode))
+    }
+
+    /// Deletes a znode whose version is the expected one, -1 for any.
+    pub fn delete(path: &'a str, version: i32) -> Self {
+        Self::Delete { path: path.into(), version }
+    }
+
+    /// Sets a znode's data if its version is the expected one, -1 for any.
+    pub fn set_data(path: &'a str, data: &'a [u8], version: i32) -> Self {
+        Self::SetData { path: path.into(), data: Some(data), version }
+    }
+
+    /// Fails the whole multi if the znode's version is another than the expected one, -1 for any.
+    pub fn check(path: &'a str, version: i32) -> Self {
+        Self::Check { path: path.into(), version }
+    }
+
+    /// Reads the children's names (multiRead).
+    pub fn get_children(path: &'a str) -> Self {
+        Self::GetChildren { path: path.into(), watch: false }
+    }
+
+    /// Reads the data (multiRead).
+    pub fn get_data(path: &'a str) -> Self {
+        Self::GetData { path: path.into(), watch: false }
+    }
+
     /// The item's opcode.
     pub const fn op(&self) -> OpCode {
         match self {
@@ -235,17 +268,46 @@ impl<'a> Item<'a> for MultiResult<'a> {
             Self::Data(data) => data.write(w),
         }
     }
+
+    fn below(self, chroot: &str) -> Self {
+        match self {
+            Self::Create(path) => Self::Create(stripped(path, chroot)),
+            Self::Create2(path, stat) => Self::Create2(stripped(path, chroot), stat),
+            other => other,
+        }
+    }
+}
+
+impl<'a> Multi<'a, MultiResult<'a>> {
+    /// The item that made a multi fail: its place and its error code; `None` if the multi succeeded.
+    /// (A failed multi is a successful reply: the truth is in its items.) The items of a multiRead
+    /// fail one by one; this is the first of them.
+    pub fn failure(&self) -> Option<(usize, ErrorCode)> {
+        self.iter().enumerate().find_map(|(at, result)| match result {
+            MultiResult::Error(err) => ErrorCode::from_wire(err).map(|code| (at, code)),
+            _ => None,
+        })
+    }
 }
 
 /// What can stand between a multi header and the next.
 pub(crate) trait Item<'a>: Copy {
     fn read(header: MultiHeader, at: usize, r: &mut Reader<'a>) -> Result<Self, WireError>;
     fn write(&self, w: &mut Writer<'_>);
+
+    /// The item as seen from below a chroot; requests are not looked at from there.
+    fn below(self, _chroot: &str) -> Self {
+        self
+    }
 }
 
 /// The items of a multi: within a decoded frame, or the caller's slice.
 #[derive(Clone, Copy)]
-pub struct Multi<'a, T>(Source<'a, T>);
+pub struct Multi<'a, T> {
+    source: Source<'a, T>,
+    /// Cut off the paths of results.
+    chroot: &'a str,
+}
 
 #[derive(Clone, Copy)]
 enum Source<'a, T> {
@@ -257,7 +319,7 @@ enum Source<'a, T> {
 impl<'a, T: Item<'a>> Multi<'a, T> {
     /// The items of a slice.
     pub const fn from_slice(items: &'a [T]) -> Self {
-        Self(Source::Slice(items))
+        Self { source: Source::Slice(items), chroot: "" }
     }
 
     #[inline(never)]
@@ -265,7 +327,13 @@ impl<'a, T: Item<'a>> Multi<'a, T> {
         let (bytes, start) = (r.rest(), r.position());
         while read_item::<T>(r)?.is_some() {}
         let used = r.position().saturating_sub(start);
-        Ok(Self(Source::Wire(bytes.get(..used).unwrap_or_default())))
+        let source = Source::Wire(bytes.get(..used).unwrap_or_default());
+        Ok(Self { source, chroot: "" })
+    }
+
+    /// The same items as seen from below a chroot.
+    pub(crate) const fn below(self, chroot: &'a str) -> Self {
+        Self { chroot, ..self }
     }
 
     #[inline(never)]
@@ -278,10 +346,11 @@ impl<'a, T: Item<'a>> Multi<'a, T> {
 
     /// The items in order.
     pub const fn iter(&self) -> MultiIter<'a, T> {
-        match self.0 {
-            Source::Wire(bytes) => MultiIter { reader: Reader::new(bytes), slice: &[] },
-            Source::Slice(slice) => MultiIter { reader: Reader::new(&[]), slice },
-        }
+        let (bytes, slice): (&[u8], &[T]) = match self.source {
+            Source::Wire(bytes) => (bytes, &[]),
+            Source::Slice(slice) => (&[], slice),
+        };
+        MultiIter { reader: Reader::new(bytes), slice, chroot: self.chroot }
     }
 }
 
@@ -314,6 +383,7 @@ fn read_item<'a, T: Item<'a>>(r: &mut Reader<'a>) -> Result<Option<T>, WireError
 pub struct MultiIter<'a, T> {
     reader: Reader<'a>,
     slice: &'a [T],
+    chroot: &'a str,
 }
 
 impl<'a, T: Item<'a>> Iterator for MultiIter<'a, T> {
@@ -322,9 +392,9 @@ impl<'a, T: Item<'a>> Iterator for MultiIter<'a, T> {
     fn next(&mut self) -> Option<T> {
         if let Some((first, rest)) = self.slice.split_first() {
             self.slice = rest;
-            return Some(*first);
+            return Some(first.below(self.chroot));
         }
         // Checked when the multi was read; a slice's reader is empty, which ends it as well.
-        read_item(&mut self.reader).ok().flatten()
+        read_item(&mut self.reader).ok().flatten().map(|item: T| item.below(self.chroot))
     }
 }

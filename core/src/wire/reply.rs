@@ -5,6 +5,7 @@ use super::codec::{Reader, Ustring, WireError, Writer};
 use super::list::List;
 use super::multi::{Multi, MultiResult};
 use super::opcode::OpCode;
+use super::paths::{Paths, stripped};
 use super::stat::Stat;
 
 /// The names of a znode's children, without paths, in no particular order.
@@ -48,8 +49,10 @@ pub enum Reply<'a> {
     Data(Data<'a>),
     /// The ACL and `Stat` of getACL.
     Acl(List<'a, Acl<'a>>, Stat),
-    /// The names of getChildren, the paths of getEphemerals.
+    /// The names of getChildren.
     Children(Children<'a>),
+    /// The paths of getEphemerals.
+    Ephemerals(Paths<'a>),
     /// The names and `Stat` of getChildren2.
     Children2(Children<'a>, Stat),
     /// The results of multi and multiRead, one an item.
@@ -99,7 +102,8 @@ impl<'a> Reply<'a> {
             OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Ok(Self::Stat(Stat::read(r)?)),
             OpCode::GetData | OpCode::Reconfig => Ok(Self::Data(Data::read(r)?)),
             OpCode::GetAcl => Ok(Self::Acl(List::read(r)?, Stat::read(r)?)),
-            OpCode::GetChildren | OpCode::GetEphemerals => Ok(Self::Children(List::read(r)?)),
+            OpCode::GetChildren => Ok(Self::Children(List::read(r)?)),
+            OpCode::GetEphemerals => Ok(Self::Ephemerals(Paths::read(r)?)),
             OpCode::GetChildren2 => Ok(Self::Children2(List::read(r)?, Stat::read(r)?)),
             OpCode::Multi | OpCode::MultiRead => Ok(Self::Multi(Multi::read(r)?)),
             OpCode::GetAllChildrenNumber => Ok(Self::Count(r.int()?)),
@@ -115,6 +119,17 @@ impl<'a> Reply<'a> {
             | OpCode::CheckWatches
             | OpCode::RemoveWatches
             | OpCode::CloseSession => Ok(Self::Empty),
+        }
+    }
+
+    /// The same reply as a session below a chroot sees it: with its own names for znodes.
+    pub(crate) fn below(self, chroot: &'a str) -> Self {
+        match self {
+            Self::Path(path) => Self::Path(stripped(path, chroot)),
+            Self::Created(path, stat) => Self::Created(stripped(path, chroot), stat),
+            Self::Ephemerals(paths) => Self::Ephemerals(paths.below(chroot)),
+            Self::Multi(results) => Self::Multi(results.below(chroot)),
+            other => other,
         }
     }
 
@@ -134,6 +149,7 @@ impl<'a> Reply<'a> {
                 stat.write(w);
             }
             Self::Children(names) => names.write(w),
+            Self::Ephemerals(paths) => paths.write(w),
             Self::Children2(names, stat) => {
                 names.write(w);
                 stat.write(w);

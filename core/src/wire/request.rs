@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::CONFIG_NODE;
 use super::acl::Acl;
 use super::codec::{Reader, Ustring, WireError, Writer};
 use super::frame::Zxid;
@@ -24,6 +25,16 @@ pub struct Create<'a> {
 }
 
 impl<'a> Create<'a> {
+    /// A znode that is open to anyone.
+    pub fn open(path: &'a str, data: &'a [u8], mode: CreateMode) -> Self {
+        Self {
+            path: path.into(),
+            data: Some(data),
+            acl: List::from_slice(Acl::OPEN),
+            flags: mode.to_flags(),
+        }
+    }
+
     pub(crate) fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
         let (path, data, acl) = (r.ustring()?, r.buffer()?, List::read(r)?);
         Ok(Self { path, data, acl, flags: r.int()? })
@@ -143,6 +154,8 @@ pub enum Request<'a> {
     Exists { path: Ustring<'a>, watch: bool },
     /// Asks for a znode's data.
     GetData { path: Ustring<'a>, watch: bool },
+    /// Asks for the ensemble's configuration: getData of [`CONFIG_NODE`], to which no chroot applies.
+    GetConfig { watch: bool },
     /// Sets a znode's data if its version is the expected one, -1 for any.
     SetData { path: Ustring<'a>, data: Option<&'a [u8]>, version: i32 },
     /// Asks for a znode's ACL.
@@ -192,12 +205,7 @@ pub enum Request<'a> {
 impl<'a> Request<'a> {
     /// Creates a znode that is open to anyone; see [`Create`] for an ACL.
     pub fn create(path: &'a str, data: &'a [u8], mode: CreateMode) -> Self {
-        Self::Create(Create {
-            path: path.into(),
-            data: Some(data),
-            acl: List::from_slice(Acl::OPEN),
-            flags: mode.to_flags(),
-        })
+        Self::Create(Create::open(path, data, mode))
     }
 
     /// Deletes a znode whose version is the expected one, -1 for any.
@@ -241,6 +249,28 @@ impl<'a> Request<'a> {
         Self::Auth { kind: 0, scheme: scheme.into(), auth: Some(auth) }
     }
 
+    /// Asks for the ensemble's configuration. Its path, of the watch too, is
+    /// [`CONFIG_NODE`](super::CONFIG_NODE) whatever the chroot.
+    pub const fn get_config(watch: bool) -> Self {
+        Self::GetConfig { watch }
+    }
+
+    /// Asks for the ephemeral znodes of this session whose paths begin with the prefix: plain text,
+    /// not names. `/` or the empty prefix asks for all; within a chroot, for all below it.
+    pub fn get_ephemerals(prefix: &'a str) -> Self {
+        Self::GetEphemerals { prefix: prefix.into() }
+    }
+
+    /// Several writes and checks, all or nothing.
+    pub const fn multi(items: &'a [MultiOp<'a>]) -> Self {
+        Self::Multi(Multi::from_slice(items))
+    }
+
+    /// Several reads, each with a result of its own.
+    pub const fn multi_read(items: &'a [MultiOp<'a>]) -> Self {
+        Self::MultiRead(Multi::from_slice(items))
+    }
+
     /// Adds a watch that stays.
     pub fn add_watch(path: &'a str, mode: AddWatchMode) -> Self {
         Self::AddWatch { path: path.into(), mode: mode.to_wire() }
@@ -249,6 +279,11 @@ impl<'a> Request<'a> {
     /// Removes watches.
     pub fn remove_watches(path: &'a str, kind: WatcherType) -> Self {
         Self::RemoveWatches { path: path.into(), kind: kind.to_wire() }
+    }
+
+    /// Asks whether watches are registered.
+    pub fn check_watches(path: &'a str, kind: WatcherType) -> Self {
+        Self::CheckWatches { path: path.into(), kind: kind.to_wire() }
     }
 
     /// The request's opcode.
@@ -261,7 +296,7 @@ impl<'a> Request<'a> {
             Self::CreateTtl(_) => OpCode::CreateTtl,
             Self::Delete { .. } => OpCode::Delete,
             Self::Exists { .. } => OpCode::Exists,
-            Self::GetData { .. } => OpCode::GetData,
+            Self::GetData { .. } | Self::GetConfig { .. } => OpCode::GetData,
             Self::SetData { .. } => OpCode::SetData,
             Self::GetAcl { .. } => OpCode::GetAcl,
             Self::SetAcl { .. } => OpCode::SetAcl,
@@ -309,6 +344,7 @@ impl<'a> Request<'a> {
             | Self::RemoveWatches { path, .. }
             | Self::GetAllChildrenNumber { path }
             | Self::AddWatch { path, .. } => Some(*path),
+            Self::GetConfig { .. } => Some(Ustring::from_bytes(CONFIG_NODE.as_bytes())),
             _ => None,
         }
     }
@@ -378,6 +414,10 @@ impl<'a> Request<'a> {
             | Self::GetChildren { path, watch }
             | Self::GetChildren2 { path, watch } => {
                 w.path(*path);
+                w.boolean(*watch);
+            }
+            Self::GetConfig { watch } => {
+                w.ustring(CONFIG_NODE.into());
                 w.boolean(*watch);
             }
             Self::SetData { path, data, version } => {

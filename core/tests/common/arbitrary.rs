@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use zk_session::wire::{
-    Acl, ClientInfo, Create, CreateTtl, Data, List, Multi, MultiOp, MultiResult, OpCode, Perms,
-    Reconfig, Record, Reply, Request, SetWatches, Stat, Ustring, Zxid,
+    Acl, ClientInfo, Create, CreateTtl, Data, List, Multi, MultiOp, MultiResult, OpCode, Paths,
+    Perms, Reconfig, Record, Reply, Request, SetWatches, Stat, Ustring, Zxid,
 };
 
 use super::exercise::op_codes;
@@ -208,7 +208,8 @@ impl<'a> Items<'a> {
             OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Reply::Stat(owned.stat),
             OpCode::GetData | OpCode::Reconfig => Reply::Data(elements.data()),
             OpCode::GetAcl => Reply::Acl(elements.acl(), owned.stat),
-            OpCode::GetChildren | OpCode::GetEphemerals => Reply::Children(elements.names()),
+            OpCode::GetChildren => Reply::Children(elements.names()),
+            OpCode::GetEphemerals => Reply::Ephemerals(Paths::from_list(elements.names())),
             OpCode::GetChildren2 => Reply::Children2(elements.names(), owned.stat),
             OpCode::Multi | OpCode::MultiRead => Reply::Multi(Multi::from_slice(&self.results)),
             OpCode::GetAllChildrenNumber => Reply::Count(owned.ints[0]),

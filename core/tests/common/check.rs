@@ -275,7 +275,7 @@ fn check_reply(content: &[u8], decoded: &Value) -> Result<Vec<u8>, String> {
     if header.err == 0 || (op == Some(OpCode::Sasl) && !reader.rest().is_empty()) {
         let op = op.ok_or_else(|| format!("{name} is answered without an error"))?;
         let reply = Reply::read(op, &mut reader).map_err(blame)?;
-        body = render::reply(op, &reply);
+        body = render::reply(&reply);
         again.extend(encoded(|w| reply.encode(w)));
     }
     let mut form = json!({

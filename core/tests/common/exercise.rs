@@ -142,6 +142,7 @@ fn reply_elements(reply: &Reply<'_>) -> usize {
     match reply {
         Reply::Acl(acl, _) => elements(acl),
         Reply::Children(names) | Reply::Children2(names, _) => elements(names),
+        Reply::Ephemerals(paths) => paths.iter().count(),
         Reply::WhoAmI(identities) => elements(identities),
         Reply::Multi(results) => results.iter().count(),
         _ => 0,

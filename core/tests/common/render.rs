@@ -141,7 +141,7 @@ pub(crate) fn request(request: &Request<'_>) -> Value {
     }
 }
 
-pub(crate) fn reply(op: OpCode, reply: &Reply<'_>) -> Value {
+pub(crate) fn reply(reply: &Reply<'_>) -> Value {
     match *reply {
         Reply::Empty => Value::Null,
         Reply::Path(path) => json!({"path": ustring(path)}),
@@ -149,9 +149,10 @@ pub(crate) fn reply(op: OpCode, reply: &Reply<'_>) -> Value {
         Reply::Stat(meta) => json!({"stat": stat(&meta)}),
         Reply::Data(body) => data(&body),
         Reply::Acl(acl, meta) => json!({"acl": list(acl, acl_entry), "stat": stat(&meta)}),
-        Reply::Children(names) => {
-            let key = if op == OpCode::GetEphemerals { "ephemerals" } else { "children" };
-            json!({key: list(names, |name| ustring(*name))})
+        Reply::Children(names) => json!({"children": list(names, |name| ustring(*name))}),
+        Reply::Ephemerals(paths) if paths.is_null() => json!({"ephemerals": null}),
+        Reply::Ephemerals(paths) => {
+            json!({"ephemerals": paths.iter().map(ustring).collect::<Vec<_>>()})
         }
         Reply::Children2(names, meta) => {
             json!({"children": list(names, |name| ustring(*name)), "stat": stat(&meta)})
