@@ -211,7 +211,8 @@ pub enum SubmitError {
     },
     /// The path is not valid.
     Path(PathError),
-    /// The session itself sends this operation; it cannot be submitted.
+    /// The operation cannot be submitted: the session itself sends it or (check, which belongs in a
+    /// multi) no server answers it.
     Reserved,
 }
 

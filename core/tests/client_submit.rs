@@ -18,7 +18,7 @@ use zk_session::path::PathErrorKind;
 use zk_session::storage::{Fixed, Limits, Storage};
 use zk_session::wire::{
     Children, Create, CreateMode, Data, EventType, List, MultiOp, OpCode, Reply, Request,
-    SessionId, Stat, WatcherType, Xid, Zxid,
+    SessionId, Stat, Xid, Zxid,
 };
 use zk_session::{DisconnectReason, ErrorCode, Machine, OpError, SubmitError};
 
@@ -231,7 +231,6 @@ fn what_the_session_says_itself_cannot_be_submitted() {
         Request::CloseSession,
         Request::Check { path: "/a".into(), version: 1 },
         Request::Sasl { token: None },
-        Request::remove_watches("/a", WatcherType::Any),
     ] {
         assert_eq!(client.refused(&request), SubmitError::Reserved, "{request:?}");
     }

@@ -25,11 +25,15 @@ pub enum Event<'a> {
         /// The answer.
         result: Result<Reply<'a>, OpError>,
     },
-    /// A watch has fired.
+    /// A watch has fired: the server's word, once for each type and path, however many watches it is
+    /// for; [`WatchKind`](super::WatchKind) tells which. Types that this library does not know come
+    /// as `Unknown`.
     Notification {
         /// What happened.
         kind: EventType,
-        /// To which znode, as this session names it (below its chroot).
+        /// To which znode, as this session names it (below its chroot); a watch of
+        /// [`get_config`](crate::wire::Request::get_config) is told of
+        /// [`CONFIG_NODE`](crate::wire::CONFIG_NODE).
         path: &'a str,
     },
     /// The server refused to re-register this session's watches after a reconnect: all of them are

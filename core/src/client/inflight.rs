@@ -1,6 +1,6 @@
 //! Requests that wait for their answers.
 
-use super::registry::Wish;
+use super::watch_kind::Wish;
 use crate::storage::Queue;
 use crate::time::Instant;
 use crate::wire::{OpCode, Xid};
@@ -11,7 +11,7 @@ use crate::wire::{OpCode, Xid};
 pub struct InFlight {
     pub(super) xid: Xid,
     pub(super) op: OpCode,
-    /// The watch that a successful answer arms.
+    /// What the answer does to the session's watches.
     pub(super) wish: Option<Wish>,
     /// When it was handed over, by the clock that was last told: no later than it was sent.
     pub(super) sent: Instant,

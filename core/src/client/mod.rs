@@ -48,6 +48,7 @@
 //! ([`update_hosts`](ClientSession::update_hosts)), and, while a read-only server is connected, ask
 //! other hosts whether they can write ([`poll_probe`](ClientSession::poll_probe)).
 
+mod chunk;
 mod config;
 mod connect_string;
 mod deadline;
@@ -62,9 +63,11 @@ mod probe;
 mod rebalance;
 mod receive;
 mod registry;
+mod removal;
 mod session;
 mod submit;
 mod ticket;
+mod watch_kind;
 mod why;
 
 pub use config::ClientConfig;
@@ -78,4 +81,5 @@ pub use inflight::InFlight;
 pub use probe::ProbeAnswer;
 pub use session::{ClientSession, Link};
 pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};
+pub use watch_kind::{WatchKind, ancestors};
 pub use why::Why;

@@ -4,12 +4,14 @@ use core::ops::Range;
 
 use super::event::{Cause, Event, KeeperState};
 use super::inflight::{InFlight, oldest, take_auth};
-use super::session::{After, ClientSession, Phase, Readable};
+use super::registry::Place;
+use super::session::{After, ClientSession, Phase, Readable, chroot};
 use crate::error::{DisconnectReason, ErrorCode, OpError};
 use crate::storage::NextFrame;
 use crate::trace::warn_event;
 use crate::wire::{
-    EventType, OpCode, Reader, Reply, ReplyHeader, Ustring, WatcherEvent, WireError, Xid, Zxid,
+    CONFIG_NODE, EventType, OpCode, Reader, Reply, ReplyHeader, WatcherEvent, WireError, Xid, Zxid,
+    below,
 };
 
 /// An event as ranges of the receive buffer: found first, borrowed last.
@@ -69,6 +71,12 @@ impl ClientSession<'_> {
                 Step::Idle => return None,
             }
         }
+    }
+
+    /// Watch events that could not be told, or not understood: of a type that this library does not
+    /// know (delivered as `Unknown`), outside the chroot, or without a readable path.
+    pub const fn odd_events(&self) -> u32 {
+        self.odd_events
     }
 
     /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
@@ -248,20 +256,34 @@ impl ClientSession<'_> {
             Ok(event) => event,
             Err(error) => return self.garbled(DisconnectReason::Malformed(error)),
         };
-        let Some(path) = event.path.as_str() else {
+        if matches!(event.kind, EventType::Unknown(_)) {
+            self.odd_events = self.odd_events.saturating_add(1);
+        }
+        let Some(path) = event.path.as_str().filter(|path| path.starts_with('/')) else {
             warn_event!("a watch event without a readable path is ignored");
-            return Step::Again;
-        };
-        let Some(below) = below_chroot(path, self.chroot()) else {
-            warn_event!("a watch event outside the chroot is ignored");
+            self.odd_events = self.odd_events.saturating_add(1);
             return Step::Again;
         };
         // The path is the last field: its end is where the reader stands.
         let end = body.start.saturating_add(reader.position());
-        let range = end.saturating_sub(below.len())..end;
-        let root = below.is_empty();
-        self.registry.fired(event.kind, if root { "/" } else { below });
-        let path = if root { end..end } else { range };
+        let chroot = chroot(&self.connect_string, self.chroot_at);
+        let config = path == CONFIG_NODE
+            && self.registry.fired(event.kind, path.as_bytes(), Place::Absolute);
+        let own = below(path.as_bytes(), chroot);
+        if let Some(own) = own {
+            self.registry.fired(event.kind, own, Place::Below);
+        }
+        let path = match own {
+            _ if config => end.saturating_sub(path.len())..end,
+            // Shown as "/".
+            Some(_) if path.len() == chroot.len() => end..end,
+            Some(own) => end.saturating_sub(own.len())..end,
+            None => {
+                warn_event!("a watch event outside the chroot is ignored");
+                self.odd_events = self.odd_events.saturating_add(1);
+                return Step::Again;
+            }
+        };
         Step::Event(Found::Notification { kind: event.kind, path })
     }
 
@@ -355,7 +377,7 @@ impl ClientSession<'_> {
         self.in_flight.pop();
         self.saw(header.zxid);
         if let Some(wish) = request.wish {
-            self.registry.settle(wish.armed(header.err));
+            self.registry.answered(wish, Some(header.err));
         }
         if header.err == 0 || self.has_touched(header.err) {
             self.expiry.answered(request.sent, self.live.timeout);
@@ -390,8 +412,8 @@ impl ClientSession<'_> {
     }
 
     fn fail(&mut self, request: InFlight, error: OpError) -> Step {
-        if request.wish.is_some() {
-            self.registry.settle(None);
+        if let Some(wish) = request.wish {
+            self.registry.answered(wish, None);
         }
         if request.is_cancelled() {
             return Step::Again;
@@ -437,45 +459,11 @@ impl ClientSession<'_> {
         let Answer { xid, op, zxid, err, body } = answer;
         let result = match ErrorCode::from_wire(err) {
             Some(code) => Err(OpError::Server(code)),
-            None => self.decode_below_chroot(op, self.inbox.frame(body)),
+            // Znodes are named as the application does.
+            None => Reply::decode(op, self.inbox.frame(body))
+                .map(|reply| reply.below(self.chroot()))
+                .map_err(OpError::from),
         };
         Event::Reply { xid, zxid, result }
-    }
-
-    /// A reply that names znodes as the application does.
-    fn decode_below_chroot<'a>(&self, op: OpCode, body: &'a [u8]) -> Result<Reply<'a>, OpError> {
-        let chroot = self.chroot();
-        let strip = |path: Ustring<'a>| match path.as_str().and_then(|p| below_chroot(p, chroot)) {
-            Some("") => Ustring::from("/"),
-            Some(below) => Ustring::from(below),
-            None => path,
-        };
-        Ok(match Reply::decode(op, body)? {
-            Reply::Path(path) => Reply::Path(strip(path)),
-            Reply::Created(path, stat) => Reply::Created(strip(path), stat),
-            other => other,
-        })
-    }
-}
-
-/// The part of a server's path below the chroot, empty for the chroot itself; `None` if it lies
-/// elsewhere.
-fn below_chroot<'a>(path: &'a str, chroot: &str) -> Option<&'a str> {
-    let below = path.strip_prefix(chroot)?;
-    (below.starts_with('/') || (below.is_empty() && !chroot.is_empty())).then_some(below)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_names_are_cut_off() {
-        assert_eq!(below_chroot("/app/a", "/app"), Some("/a"));
-        assert_eq!(below_chroot("/app", "/app"), Some(""));
-        assert_eq!(below_chroot("/apple", "/app"), None);
-        assert_eq!(below_chroot("/other", "/app"), None);
-        assert_eq!(below_chroot("/a", ""), Some("/a"));
-        assert_eq!(below_chroot("", ""), None);
     }
 }

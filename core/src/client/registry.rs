@@ -1,32 +1,40 @@
 //! Watches and credentials: what a session must say again on every new connection.
 
+use super::watch_kind::{WatchKind, Wish};
 use crate::storage::Buf;
-use crate::wire::{EventType, OpCode, Request, Ustring, Writer, Xid, Zxid};
+use crate::wire::{EventType, OpCode, Request, Writer};
 
 /// A record: one byte of tag, four of length, then the path or the encoded auth packet.
 const RECORD_HEAD: usize = 5;
 
-/// Paths in one setWatches frame stop here; a single longer path still goes.
-///
-/// # Source
-/// `ClientCnxn.SET_WATCHES_MAX_LENGTH`, 3.8.0.
-const CHUNK_BYTES: usize = 128 * 1024;
+const TAG_FREE: u8 = 0;
+const TAG_PENDING: u8 = 8;
+const TAG_AUTH: u8 = 9;
+/// Added to a tag: the path is the server's own, to which no chroot applies.
+const ABSOLUTE: u8 = 0x10;
+/// Added to a tag, or alone: a removal of watches at this path waits for its answer.
+pub(super) const REMOVAL: u8 = 0x20;
 
-/// What is watched at a path.
+/// Whose name for a znode a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WatchKind {
-    Data,
-    Exist,
-    Child,
-    Persistent,
-    Recursive,
+pub(super) enum Place {
+    /// The session's: below its chroot.
+    Below,
+    /// The server's.
+    Absolute,
+}
+
+impl Place {
+    const fn flag(self) -> u8 {
+        match self {
+            Self::Below => 0,
+            Self::Absolute => ABSOLUTE,
+        }
+    }
 }
 
 impl WatchKind {
-    const ALL: [Self; 5] =
-        [Self::Data, Self::Exist, Self::Child, Self::Persistent, Self::Recursive];
-
-    const fn tag(self) -> u8 {
+    pub(super) const fn tag(self) -> u8 {
         match self {
             Self::Data => 1,
             Self::Exist => 2,
@@ -35,47 +43,7 @@ impl WatchKind {
             Self::Recursive => 5,
         }
     }
-
-    /// Whether an event of this type uses a watch of this kind up.
-    const fn ends_with(self, event: EventType) -> bool {
-        match self {
-            Self::Data | Self::Exist => matches!(
-                event,
-                EventType::NodeCreated | EventType::NodeDeleted | EventType::NodeDataChanged
-            ),
-            Self::Child => {
-                matches!(event, EventType::NodeDeleted | EventType::NodeChildrenChanged)
-            }
-            Self::Persistent | Self::Recursive => false,
-        }
-    }
 }
-
-/// What the answer to a request may arm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// A watch of this kind if the request succeeds.
-    Success(WatchKind),
-    /// exists: a data watch if the znode is there, an exist watch if it is not.
-    Exists,
-}
-
-impl Wish {
-    /// The watch armed by an answer with this error code.
-    pub(super) const fn armed(self, err: i32) -> Option<WatchKind> {
-        const NO_NODE: i32 = crate::error::ErrorCode::NoNode.to_wire();
-        match (self, err) {
-            (Self::Success(kind), 0) => Some(kind),
-            (Self::Exists, 0) => Some(WatchKind::Data),
-            (Self::Exists, NO_NODE) => Some(WatchKind::Exist),
-            _ => None,
-        }
-    }
-}
-
-const TAG_FREE: u8 = 0;
-const TAG_PENDING: u8 = 8;
-const TAG_AUTH: u8 = 9;
 
 /// Records back to back in a lent or owned buffer. A removed record is marked free and squeezed out
 /// when room is needed.
@@ -90,7 +58,7 @@ pub(super) struct Registry<'b> {
 
 /// The records from some place on.
 #[derive(Clone)]
-struct Records<'r> {
+pub(super) struct Records<'r> {
     registry: &'r Registry<'r>,
     next: usize,
 }
@@ -106,10 +74,10 @@ impl Iterator for Records<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Record {
-    start: usize,
+pub(super) struct Record {
+    pub(super) start: usize,
     tag: u8,
-    body_len: usize,
+    pub(super) body_len: usize,
 }
 
 impl Record {
@@ -118,8 +86,29 @@ impl Record {
         start..start.saturating_add(self.body_len)
     }
 
-    const fn end(self) -> usize {
+    pub(super) const fn end(self) -> usize {
         self.body().end
+    }
+
+    /// What is watched, if this is an armed watch; one that is to be removed is armed still.
+    pub(super) const fn kind(self) -> Option<WatchKind> {
+        Some(match self.tag & !(ABSOLUTE | REMOVAL) {
+            1 => WatchKind::Data,
+            2 => WatchKind::Exist,
+            3 => WatchKind::Child,
+            4 => WatchKind::Persistent,
+            5 => WatchKind::Recursive,
+            _ => return None,
+        })
+    }
+
+    /// Whether it waits for the answer to a request.
+    pub(super) const fn is_waiting(self) -> bool {
+        self.tag & REMOVAL != 0 || self.tag & !ABSOLUTE == TAG_PENDING
+    }
+
+    pub(super) const fn is_below(self) -> bool {
+        self.tag & ABSOLUTE == 0
     }
 }
 
@@ -168,72 +157,83 @@ impl<'b> Registry<'b> {
     }
 
     /// Keeps room for a watch until its request is answered; room has been checked.
-    pub(super) fn add_pending(&mut self, path: &[u8]) {
-        self.append(TAG_PENDING, path.len(), |memory| Writer::new(memory).raw(path));
+    pub(super) fn add_pending(&mut self, path: &[u8], place: Place) {
+        self.append_path(TAG_PENDING | place.flag(), path);
     }
 
-    /// Settles the oldest pending watch: armed as this kind, or not armed at all. Requests are
-    /// answered in order, and so are their watches.
-    pub(super) fn settle(&mut self, armed: Option<WatchKind>) {
-        let Some(record) = self.records(self.pending).find(|record| record.tag == TAG_PENDING)
-        else {
-            return;
-        };
-        self.pending = record.end();
+    /// The oldest request that wished for something is answered with this error code, or will not be
+    /// answered. Requests are answered in order, and so are their wishes.
+    pub(super) fn answered(&mut self, wish: Wish, err: Option<i32>) {
+        match wish {
+            Wish::Removal(kind) => self.settle_removal(kind, err.is_some_and(Wish::is_gone)),
+            _ => self.settle(err.and_then(|err| wish.armed(err))),
+        }
+    }
+
+    /// Settles the oldest pending watch: armed as this kind, or not armed at all.
+    fn settle(&mut self, armed: Option<WatchKind>) {
+        let Some(record) = self.next_waiting() else { return };
+        let place = if record.is_below() { Place::Below } else { Place::Absolute };
         match armed {
-            Some(kind) if !self.holds(kind.tag(), record) => self.set_tag(record, kind.tag()),
+            Some(kind) if !self.holds(kind, place, record) => {
+                self.set_tag(record, kind.tag() | place.flag());
+            }
             _ => self.remove(record),
         }
     }
 
-    /// Drops what an event uses up.
-    pub(super) fn fired(&mut self, event: EventType, path: &str) {
-        self.remove_where(path, |kind| kind.ends_with(event));
+    /// The oldest record that waits for an answer, which has come.
+    pub(super) fn next_waiting(&mut self) -> Option<Record> {
+        let record = self.records(self.pending).find(|record| record.is_waiting())?;
+        self.pending = record.end();
+        Some(record)
     }
 
-    /// Drops the watches of these kinds at a path.
-    pub(super) fn remove_where(&mut self, path: &str, gone: impl Fn(WatchKind) -> bool) {
-        for kind in WatchKind::ALL {
-            if !gone(kind) {
-                continue;
-            }
-            let found =
-                self.records(0).find(|&r| r.tag == kind.tag() && self.body(r) == path.as_bytes());
+    /// Drops what an event uses up; says whether that was anything.
+    pub(super) fn fired(&mut self, event: EventType, path: &[u8], place: Place) -> bool {
+        let mut any = false;
+        for kind in WatchKind::ALL.into_iter().filter(|kind| kind.ends_with(event)) {
+            let found = self.records(0).find(|r| self.is_armed(*r, kind, place, path));
+            any |= found.is_some();
             if let Some(record) = found {
-                self.remove(record);
+                self.disarm(record);
             }
         }
+        any
     }
 
-    /// Drops all watches and keeps the credentials.
+    /// Drops all watches and keeps the credentials, and what waits for an answer.
     pub(super) fn clear_watches(&mut self) {
         let mut from = 0;
         while let Some(record) = self.record(from) {
             from = record.end();
-            if !matches!(record.tag, TAG_FREE | TAG_AUTH) {
-                self.remove(record);
+            if record.kind().is_some() {
+                self.disarm(record);
             }
         }
     }
 
     /// How many watches are armed.
     pub(super) fn watches(&self) -> usize {
-        self.records(0).filter(|r| is_watch(r.tag)).count()
+        self.records(0).filter(|r| r.kind().is_some()).count()
     }
 
     /// The armed watches: what is watched, and the path.
     pub(super) fn armed(&self) -> impl Iterator<Item = (u8, &[u8])> + Clone {
-        self.records(0).filter(|r| is_watch(r.tag)).map(|r| (r.tag, self.body(r)))
+        self.records(0)
+            .filter(|record| record.kind().is_some())
+            .map(|record| (record.tag & !REMOVAL, self.body(record)))
     }
 
     /// Arms a watch again that [`armed`](Self::armed) gave; room has been checked. False if there is
     /// no such kind of watch.
     pub(super) fn restore(&mut self, tag: u8, path: &[u8]) -> bool {
-        if is_watch(tag) && crate::path::check(path, crate::path::Last::Plain).is_ok() {
-            self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
-            return true;
+        let known = Record { start: 0, tag, body_len: 0 }.kind().is_some() && tag & REMOVAL == 0;
+        let sound = known && crate::path::check(path, crate::path::Last::Plain).is_ok();
+        if sound {
+            self.append_path(tag, path);
         }
-        false
+        sound
     }
 
     /// Bytes there are, taken or not.
@@ -247,51 +247,7 @@ impl<'b> Registry<'b> {
         Some((self.body(record), record.end()))
     }
 
-    /// The next setWatches frame of at most `room` bytes from `from` on; `None` when no watch is
-    /// left there. A chunk of no watches means that the room is too small for the first one.
-    pub(super) fn next_chunk(&self, from: usize, room: usize, chroot: &str) -> Option<Chunk> {
-        let mut chunk = Chunk { from, to: from, watches: 0, persistent: false };
-        let mut bytes = Chunk::OVERHEAD;
-        let mut left = false;
-        for record in self.records(from) {
-            if is_watch(record.tag) {
-                left = true;
-                let path = record.body_len.saturating_add(chroot.len()).saturating_add(4);
-                let sum = bytes.saturating_add(path);
-                if sum > room || (chunk.watches > 0 && sum > CHUNK_BYTES) {
-                    break;
-                }
-                bytes = sum;
-                chunk.watches = chunk.watches.saturating_add(1);
-                chunk.persistent |= record.tag >= WatchKind::Persistent.tag();
-            }
-            chunk.to = record.end();
-        }
-        left.then_some(chunk)
-    }
-
-    /// Writes a chunk as a whole request: setWatches, or setWatches2 if a watch demands it, so that
-    /// old servers are asked only what they know.
-    pub(super) fn write_chunk(&self, chunk: &Chunk, zxid: Zxid, w: &mut Writer<'_>) {
-        let op = if chunk.persistent { OpCode::SetWatches2 } else { OpCode::SetWatches };
-        w.int(Xid::SET_WATCHES.0);
-        w.int(op.to_wire());
-        w.long(zxid.0);
-        let lists = if chunk.persistent { 5 } else { 3 };
-        for kind in WatchKind::ALL.iter().take(lists) {
-            let of_kind = || {
-                self.records(chunk.from)
-                    .take_while(|r| r.start < chunk.to)
-                    .filter(|r| r.tag == kind.tag())
-            };
-            w.count(of_kind().count());
-            for record in of_kind() {
-                w.path(Ustring::from_bytes(self.body(record)));
-            }
-        }
-    }
-
-    fn records(&self, from: usize) -> Records<'_> {
+    pub(super) fn records(&self, from: usize) -> Records<'_> {
         Records { registry: self, next: from }
     }
 
@@ -305,22 +261,32 @@ impl<'b> Registry<'b> {
         Some(Record { start, tag: *tag, body_len: usize::try_from(len).ok()? })
     }
 
-    fn body(&self, record: Record) -> &[u8] {
+    pub(super) fn body(&self, record: Record) -> &[u8] {
         self.buf.bytes().get(record.body()).unwrap_or_default()
     }
 
-    /// Whether another record says the same.
-    fn holds(&self, tag: u8, than: Record) -> bool {
-        self.records(0).any(|r| r.tag == tag && self.body(r) == self.body(than))
+    /// Whether a record is this armed watch.
+    pub(super) fn is_armed(&self, r: Record, kind: WatchKind, place: Place, path: &[u8]) -> bool {
+        r.tag & !REMOVAL == kind.tag() | place.flag() && self.body(r) == path
     }
 
-    fn set_tag(&mut self, record: Record, tag: u8) {
+    /// Whether another record says the same.
+    fn holds(&self, kind: WatchKind, place: Place, than: Record) -> bool {
+        self.records(0).any(|r| self.is_armed(r, kind, place, self.body(than)))
+    }
+
+    /// The watch is gone; a removal that took it still waits for its answer.
+    pub(super) fn disarm(&mut self, record: Record) {
+        if record.is_waiting() { self.set_tag(record, REMOVAL) } else { self.remove(record) }
+    }
+
+    pub(super) fn set_tag(&mut self, record: Record, tag: u8) {
         if let Some(byte) = self.buf.bytes_mut().get_mut(record.start) {
             *byte = tag;
         }
     }
 
-    fn remove(&mut self, record: Record) {
+    pub(super) fn remove(&mut self, record: Record) {
         self.set_tag(record, TAG_FREE);
         self.live = self.live.saturating_sub(Self::cost(record.body_len));
         if self.live == 0 {
@@ -329,6 +295,10 @@ impl<'b> Registry<'b> {
             self.end = record.start;
             self.pending = self.pending.min(self.end);
         }
+    }
+
+    pub(super) fn append_path(&mut self, tag: u8, path: &[u8]) {
+        self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
     }
 
     fn append(&mut self, tag: u8, body_len: usize, write: impl FnOnce(&mut [u8])) {
@@ -362,7 +332,7 @@ impl<'b> Registry<'b> {
             if record.tag == TAG_FREE {
                 continue;
             }
-            if record.tag == TAG_PENDING && pending.is_none() {
+            if record.is_waiting() && pending.is_none() {
                 pending = Some(to);
             }
             self.buf.bytes_mut().copy_within(record.start..record.end(), to);
@@ -373,35 +343,22 @@ impl<'b> Registry<'b> {
     }
 }
 
-fn is_watch(tag: u8) -> bool {
-    (WatchKind::Data.tag()..=WatchKind::Recursive.tag()).contains(&tag)
-}
-
-/// Watches that go into one setWatches frame: the records from `from` to `to`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk {
-    from: usize,
-    pub(super) to: usize,
-    pub(super) watches: usize,
-    persistent: bool,
-}
-
-impl Chunk {
-    /// Length, header, zxid and five counts.
-    pub(super) const OVERHEAD: usize = 4 + 8 + 8 + 5 * 4;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Zxid;
 
     fn armed<'b>(memory: &'b mut [u8], watches: &[(WatchKind, &str)]) -> Registry<'b> {
         let mut registry = Registry::new(Buf::Lent(memory));
         for (kind, path) in watches {
-            registry.add_pending(path.as_bytes());
+            registry.add_pending(path.as_bytes(), Place::Below);
             registry.settle(Some(*kind));
         }
         registry
+    }
+
+    fn fired(registry: &mut Registry<'_>, event: EventType, path: &str) {
+        registry.fired(event, path.as_bytes(), Place::Below);
     }
 
     #[test]
@@ -418,11 +375,11 @@ mod tests {
             ],
         );
         assert_eq!(registry.watches(), 4);
-        registry.fired(EventType::NodeChildrenChanged, "/a");
+        fired(&mut registry, EventType::NodeChildrenChanged, "/a");
         assert_eq!(registry.watches(), 3);
-        registry.fired(EventType::NodeCreated, "/b");
+        fired(&mut registry, EventType::NodeCreated, "/b");
         assert_eq!(registry.watches(), 2);
-        registry.fired(EventType::NodeDeleted, "/a");
+        fired(&mut registry, EventType::NodeDeleted, "/a");
         assert_eq!(registry.watches(), 1);
         registry.clear_watches();
         assert_eq!(registry.free(), 200);
@@ -435,12 +392,12 @@ mod tests {
         for round in 0..1000 {
             let path = if round % 2 == 0 { "/even" } else { "/odd/one" };
             assert!(registry.free() >= Registry::cost(path.len()));
-            registry.add_pending(path.as_bytes());
+            registry.add_pending(path.as_bytes(), Place::Below);
             registry.settle(Some(WatchKind::Data));
             assert!(registry.watches() > 0);
-            registry.add_pending(b"/keep");
+            registry.add_pending(b"/keep", Place::Below);
             registry.settle(None);
-            registry.fired(EventType::NodeDataChanged, path);
+            fired(&mut registry, EventType::NodeDataChanged, path);
         }
         assert_eq!(registry.free(), 40);
     }
@@ -449,16 +406,16 @@ mod tests {
     fn pending_watches_settle_in_order_even_across_a_squeeze() {
         let mut memory = [0; 64];
         let mut registry = armed(&mut memory, &[(WatchKind::Data, "/gone-soon-0123456789")]);
-        registry.add_pending(b"/one");
-        registry.add_pending(b"/two");
-        registry.fired(EventType::NodeDeleted, "/gone-soon-0123456789");
-        registry.add_pending(b"/three-0123456789");
+        registry.add_pending(b"/one", Place::Below);
+        registry.add_pending(b"/two", Place::Below);
+        fired(&mut registry, EventType::NodeDeleted, "/gone-soon-0123456789");
+        registry.add_pending(b"/three-0123456789", Place::Below);
         registry.settle(Some(WatchKind::Child));
         registry.settle(None);
         registry.settle(Some(WatchKind::Exist));
-        registry.fired(EventType::NodeChildrenChanged, "/one");
+        fired(&mut registry, EventType::NodeChildrenChanged, "/one");
         assert_eq!(registry.watches(), 1);
-        registry.fired(EventType::NodeCreated, "/three-0123456789");
+        fired(&mut registry, EventType::NodeCreated, "/three-0123456789");
         assert_eq!(registry.watches(), 0);
     }
 
@@ -468,7 +425,7 @@ mod tests {
         let mut registry = Registry::new(Buf::Lent(&mut memory));
         for n in 0..100 {
             let path = std::format!("/watch/{n}");
-            registry.add_pending(path.as_bytes());
+            registry.add_pending(path.as_bytes(), Place::Below);
             registry.settle(Some(if n % 3 == 0 { WatchKind::Child } else { WatchKind::Data }));
         }
         registry.add_auth(&Request::add_auth("digest", b"u:p"));

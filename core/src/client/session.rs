@@ -75,6 +75,7 @@ pub struct ClientSession<'b> {
 
     pub(super) replay: Replay,
     pub(super) closing: Option<Closing>,
+    pub(super) odd_events: u32,
 }
 
 /// Where the session stands with its transport.
@@ -222,6 +223,7 @@ impl<'b> ClientSession<'b> {
             attempts: 0,
             replay: Replay::default(),
             closing: None,
+            odd_events: 0,
         })
     }
 

@@ -1,16 +1,18 @@
 //! What the session sends: requests, pings, and what a new connection must hear again.
 
+use super::chunk::Chunk;
 use super::deadline::NEVER;
 use super::inflight::InFlight;
-use super::registry::{Chunk, Registry, WatchKind, Wish};
+use super::registry::{Place, Registry};
 use super::session::{ClientSession, chroot};
+use super::watch_kind::{WatchKind, Wish};
 use crate::error::SubmitError;
-use crate::path::{self, Last};
+use crate::path::{self, Last, PathError, PathErrorKind};
 use crate::storage::NoRoom;
 use crate::time::Instant;
 use crate::wire::{
     AddWatchMode, CreateMode, LENGTH_BYTES, OpCode, ReplyHeader, Request, RequestHeader, Ustring,
-    Writer, Xid,
+    WatcherType, Writer, Xid,
 };
 
 /// Bytes of the transmit buffer that requests leave free, so that a ping and a closeSession always
@@ -58,7 +60,16 @@ impl ClientSession<'_> {
 
     /// Hands a request over: it leaves in the order of the calls and is answered by exactly one
     /// [`Event::Reply`](super::Event::Reply) with the returned number, whatever happens. Paths are
-    /// relative to the session's chroot.
+    /// relative to the session's chroot, but for those of
+    /// [`get_config`](Request::get_config) and reconfig.
+    ///
+    /// Watches: success arms what the request asks for (exists and addWatch do on a missing znode,
+    /// too), and removeWatches takes away what it names once the server has agreed or says that it
+    /// knows no such watch; the reply is all the notice there is, for there is no queue for the
+    /// `DataWatchRemoved` and its kin that the Java client makes up. If the connection is lost
+    /// before the answer, the watches stay and are registered again. Servers before 3.9 know the
+    /// types `Persistent` and `PersistentRecursive` not (`MarshallingError`, nothing is removed);
+    /// there `Any` is the way.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing has changed then, and
@@ -83,7 +94,7 @@ impl ClientSession<'_> {
         if self.in_flight.is_full() {
             return Err(SubmitError::InFlightFull);
         }
-        let wish = wish(request)?;
+        let wish = wish(request)?.filter(|wish| self.has_to_remember(request, *wish));
         let remembered = wish.is_some() || matches!(request, Request::Auth { .. });
         if remembered {
             self.check_registry(request, wish)?;
@@ -102,7 +113,7 @@ impl ClientSession<'_> {
             .map_err(|full| self.refusal(full))?;
 
         if remembered {
-            self.remember(request);
+            self.remember(request, wish);
         }
         self.next_xid = xid.next();
         self.earliest_deadline = self.earliest_deadline.min(deadline);
@@ -130,9 +141,16 @@ impl ClientSession<'_> {
     #[inline(never)]
     fn check_registry(&self, request: &Request<'_>, wish: Option<Wish>) -> Result<(), SubmitError> {
         let needed = match (wish, request) {
+            (Some(Wish::Removal(kind)), _) => {
+                self.registry.removal_cost(path_of(request), kind).unwrap_or(0)
+            }
             (Some(_), _) => {
-                let path = request.path().and_then(Ustring::as_bytes).unwrap_or_default();
-                self.check_watch_fits(path)?;
+                let path = path_of(request);
+                let chroot = match self.place(request) {
+                    Place::Below => self.chroot().len(),
+                    Place::Absolute => 0,
+                };
+                self.check_watch_fits(path.len().saturating_add(chroot))?;
                 Registry::cost(path.len())
             }
             (None, Request::Auth { .. }) => self.registry.auth_cost(request),
@@ -147,18 +165,36 @@ impl ClientSession<'_> {
 
     /// Remembers a credential, or the path of a watch until its request is answered.
     #[inline(never)]
-    fn remember(&mut self, request: &Request<'_>) {
-        if let Request::Auth { .. } = request {
-            self.registry.add_auth(request);
-        } else if let Some(path) = request.path().and_then(Ustring::as_bytes) {
-            self.registry.add_pending(path);
+    fn remember(&mut self, request: &Request<'_>, wish: Option<Wish>) {
+        let path = path_of(request);
+        match wish {
+            Some(Wish::Removal(kind)) => self.registry.begin_removal(path, kind),
+            Some(_) => self.registry.add_pending(path, self.place(request)),
+            None => self.registry.add_auth(request),
         }
     }
 
-    /// A watch must fit the frame that registers it again and the event that it brings.
-    fn check_watch_fits(&self, path: &[u8]) -> Result<(), SubmitError> {
+    /// Whether the answer can change anything: a removal where nothing is watched cannot.
+    #[inline]
+    fn has_to_remember(&self, request: &Request<'_>, wish: Wish) -> bool {
+        match wish {
+            Wish::Removal(kind) => self.registry.removal_cost(path_of(request), kind).is_some(),
+            _ => true,
+        }
+    }
+
+    /// Whose name for its znode the request's path is.
+    fn place(&self, request: &Request<'_>) -> Place {
+        match request {
+            Request::GetConfig { .. } if !self.chroot().is_empty() => Place::Absolute,
+            _ => Place::Below,
+        }
+    }
+
+    /// A watch must fit the frame that registers it again and the event that it brings; `path` is
+    /// the length of the server's path.
+    fn check_watch_fits(&self, path: usize) -> Result<(), SubmitError> {
         const EVENT: usize = LENGTH_BYTES + ReplyHeader::BYTES + 8 + 4;
-        let path = path.len().saturating_add(self.chroot().len());
         for (needed, limit) in [
             (
                 path.saturating_add(Chunk::OVERHEAD).saturating_add(4),
@@ -252,11 +288,17 @@ impl ClientSession<'_> {
     }
 }
 
+fn path_of<'a>(request: &Request<'a>) -> &'a [u8] {
+    request.path().and_then(Ustring::as_bytes).unwrap_or_default()
+}
+
 /// The watch that a request wishes for.
 fn wish(request: &Request<'_>) -> Result<Option<Wish>, SubmitError> {
     Ok(match *request {
         Request::Exists { watch: true, .. } => Some(Wish::Exists),
-        Request::GetData { watch: true, .. } => Some(Wish::Success(WatchKind::Data)),
+        Request::GetData { watch: true, .. } | Request::GetConfig { watch: true } => {
+            Some(Wish::Success(WatchKind::Data))
+        }
         Request::GetChildren { watch: true, .. } | Request::GetChildren2 { watch: true, .. } => {
             Some(Wish::Success(WatchKind::Child))
         }
@@ -265,16 +307,16 @@ fn wish(request: &Request<'_>) -> Result<Option<Wish>, SubmitError> {
             Some(AddWatchMode::PersistentRecursive) => Some(Wish::Success(WatchKind::Recursive)),
             None => None,
         },
-        // What the session sends by itself, or (check) what no server answers.
+        // A type that no server knows removes nothing.
+        Request::RemoveWatches { kind, .. } => WatcherType::from_wire(kind).map(Wish::Removal),
+        // What the session sends by itself, or (check) what 3.8 servers never answer and later ones
+        // close the connection for: it belongs in a multi.
         Request::Ping
         | Request::Check { .. }
         | Request::CloseSession
+        | Request::Sasl { .. }
         | Request::SetWatches(_)
         | Request::SetWatches2(_) => return Err(SubmitError::Reserved),
-        // Not offered yet: they need the session to keep books that it does not keep.
-        Request::Sasl { .. } | Request::RemoveWatches { .. } | Request::CheckWatches { .. } => {
-            return Err(SubmitError::Reserved);
-        }
         _ => None,
     })
 }
@@ -287,6 +329,16 @@ fn check_paths(request: &Request<'_>) -> Result<(), SubmitError> {
         Request::CreateTtl(ttl) => ttl.create.flags,
         Request::Multi(items) | Request::MultiRead(items) => {
             return items.iter().try_for_each(|item| check_path(item.path(), item.flags()));
+        }
+        // Plain text to compare with, but of absolute paths.
+        Request::GetEphemerals { prefix } => {
+            return match prefix.as_bytes().unwrap_or_default().first() {
+                None | Some(b'/') => Ok(()),
+                Some(_) => {
+                    let error = PathError { kind: PathErrorKind::NotAbsolute, at: 0 };
+                    Err(SubmitError::Path(error))
+                }
+            };
         }
         _ => 0,
     };
