@@ -214,6 +214,8 @@ pub enum SubmitError {
     /// The operation cannot be submitted: the session itself sends it or (check, which belongs in a
     /// multi) no server answers it.
     Reserved,
+    /// No SASL challenge waits for an answer.
+    NoChallenge,
 }
 
 impl SubmitError {
@@ -239,7 +241,8 @@ impl fmt::Display for SubmitError {
                 write!(f, "watch registry full: {needed} bytes needed, {free} free")
             }
             Self::Path(error) => write!(f, "{error}"),
-            Self::Reserved => f.write_str("operation is reserved to the session itself"),
+            Self::Reserved => f.write_str("operation cannot be submitted by itself"),
+            Self::NoChallenge => f.write_str("no SASL challenge waits for an answer"),
         }
     }
 }
@@ -344,6 +347,13 @@ pub enum DisconnectReason {
     HostsChanged,
     /// A server that can write was found, and the session leaves the read-only one for it.
     FoundReadWrite,
+    /// The SASL exchange was not done in time.
+    SaslTimeout,
+    /// The server answered a SASL token with an error that is no refusal of the identity.
+    SaslError {
+        /// The error.
+        code: ErrorCode,
+    },
     /// A watch event is too large for the receive buffer.
     NotificationTooLarge {
         /// Length of the event's frame in bytes.
@@ -374,6 +384,8 @@ impl fmt::Display for DisconnectReason {
             }
             Self::HostsChanged => f.write_str("moved, as the list of hosts has changed"),
             Self::FoundReadWrite => f.write_str("left for a server that can write"),
+            Self::SaslTimeout => f.write_str("SASL was not done in time"),
+            Self::SaslError { code } => write!(f, "SASL token answered with {code}"),
             Self::NotificationTooLarge { len } => {
                 write!(f, "watch event of {len} bytes does not fit the receive buffer")
             }

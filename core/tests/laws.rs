@@ -68,6 +68,7 @@ struct Run<'b> {
     clock: Instant,
     /// Whether events are pulled after every input.
     eager: bool,
+    sasl: bool,
     /// One byte in so many steps goes wrong; 0 for none.
     noise: usize,
     waiting: BTreeSet<Xid>,
@@ -101,6 +102,7 @@ impl Run<'_> {
             13..=21 => self.deliver(),
             22..=28 => self.transmit(),
             36 if self.rng.one_in(8) => self.cancel(),
+            29..=31 if self.sasl => self.authenticate(),
             29..=36 => self.submit(),
             37 if self.noise > 0 && self.rng.one_in(self.noise) => {
                 self.server.garble(&mut self.rng);
@@ -241,6 +243,22 @@ impl Run<'_> {
         }
     }
 
+    /// An answer to a SASL challenge, asked for or not.
+    fn authenticate(&mut self) {
+        let before = (self.session.poll_transmit().to_vec(), self.session.poll_timeout());
+        let len = self.rng.below(20);
+        let token = self.rng.bytes(len);
+        let answered = match self.rng.below(16) {
+            0 => self.session.sasl_failed(),
+            1..=7 => self.session.submit_sasl(&token),
+            _ => self.session.sasl_done(),
+        };
+        if answered.is_err() {
+            assert_eq!(before.0, self.session.poll_transmit());
+            assert_eq!(before.1, self.session.poll_timeout());
+        }
+    }
+
     /// Law 5 again: what is given up is not answered.
     fn cancel(&mut self) {
         let Some(xid) = self.waiting.first().copied() else { return };
@@ -260,6 +278,7 @@ impl Run<'_> {
                 }
                 Seen::State(state, _) => self.told(*state),
                 Seen::Notification(_, path) => assert!(path.starts_with('/')),
+                Seen::Sasl(_) => assert!(self.sasl && !self.told.is_connected()),
                 Seen::WatchesLost(_) => assert_eq!(self.session.watches(), 0),
             }
             // Law 1: each event has its cause.
@@ -345,11 +364,16 @@ fn run(seed: u64, storage: Storage<'_>, bounds: Bounds, split: Split) -> Vec<Ent
     if rng.one_in(4) {
         config = config.stolen_after(3);
     }
+    let sasl = rng.one_in(4);
+    if sasl {
+        config = config.sasl();
+    }
     let now = Instant::from_millis(rng.next() % 100_000);
     let mut run = Run {
         session: ClientSession::new(config, storage, now).unwrap(),
         bounds,
         eager: rng.one_in(2),
+        sasl,
         noise: *rng.pick(&[0, 0, 1, 8]),
         rng,
         split,
@@ -425,6 +449,8 @@ fn the_laws_hold_in_ample_memory() {
     let replies = count(&traces, |e| matches!(e, Entry::Event(Seen::Reply(_, _, Ok(_)))));
     let failures = count(&traces, |e| matches!(e, Entry::Event(Seen::Reply(_, _, Err(_)))));
     let events = count(&traces, |e| matches!(e, Entry::Event(Seen::Notification(..))));
+    let challenges = count(&traces, |e| matches!(e, Entry::Event(Seen::Sasl(_))));
+    assert!(challenges >= 500, "{challenges}");
     assert!(replies >= 3000 && failures >= 2000 && events >= 500, "{replies} {failures} {events}");
 }
 

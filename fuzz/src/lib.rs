@@ -11,7 +11,7 @@ use zk_session::client::{ClientConfig, ClientSession, Event, Link, ProbeAnswer};
 use zk_session::storage::Fixed;
 use zk_session::wire::{
     ConnectRequest, ConnectResponse, OpCode, Reader, Reply, ReplyHeader, Request, RequestHeader,
-    WatcherEvent, Writer, Xid,
+    WatcherEvent, WatcherType, Writer, Xid,
 };
 use zk_session::{Duration, Instant, Machine};
 
@@ -41,13 +41,18 @@ pub fn wire(bytes: &[u8]) {
 
 /// Plays a script, one step a byte or more, against a session in fixed memory: the network, the
 /// clock and the application are all the fuzzer's. Every accepted request must be answered once,
-/// and time must move on.
+/// and time must move on. The script is played without SASL and with it.
 pub fn client(script: &[u8]) {
-    let mut memory = Fixed::<512, 256, 128, 4>::new();
     let config = ClientConfig::new("a,b,c/app", 1)
         .timeout(Duration::from_millis(3000))
         .allow_read_only()
         .new_session_deadline(Duration::from_secs(20));
+    play(script, config.clone());
+    play(script, config.sasl());
+}
+
+fn play(script: &[u8], config: ClientConfig<'_>) {
+    let mut memory = Fixed::<512, 256, 128, 4>::new();
     let mut now = Instant::from_millis(1000);
     let Ok(mut session) = ClientSession::new(config, memory.lend(), now) else {
         unreachable!("the configuration is sound")
@@ -73,6 +78,21 @@ pub fn client(script: &[u8]) {
                 session.handle_transmitted(now, sent.min(usize::from(argument)));
             }
             6 => waiting.extend(session.submit(&Request::get_data("/a", argument % 2 == 0))),
+            7 if argument % 8 == 1 => {
+                let kind = WatcherType::from_wire(i32::from(argument / 8 % 6));
+                let kind = kind.unwrap_or(WatcherType::Any);
+                waiting.extend(session.submit(&Request::remove_watches("/a", kind)));
+            }
+            7 if argument % 8 == 3 => {
+                waiting.extend(session.submit(&Request::get_config(true)));
+            }
+            7 if argument % 8 == 5 => {
+                let _ = match argument % 3 {
+                    0 => session.submit_sasl(b"token"),
+                    1 => session.sasl_done(),
+                    _ => session.sasl_failed(),
+                };
+            }
             7 => waiting.extend(session.submit(&Request::add_auth("digest", b"u:p"))),
             8 => session.handle_timeout(Instant::from_millis(u64::from(argument))),
             _ if argument > 250 => session.close(now),

@@ -16,6 +16,7 @@ pub struct ClientConfig<'b> {
     pub(super) stolen_after: u32,
     pub(super) expiry_allowance: Option<Duration>,
     pub(super) expires_locally: bool,
+    pub(super) sasl: bool,
 }
 
 impl<'b> ClientConfig<'b> {
@@ -35,6 +36,7 @@ impl<'b> ClientConfig<'b> {
             stolen_after: 0,
             expiry_allowance: None,
             expires_locally: false,
+            sasl: false,
         }
     }
 
@@ -49,6 +51,15 @@ impl<'b> ClientConfig<'b> {
     #[must_use]
     pub const fn allow_read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// Authenticates every connection with SASL before anything else: the session lends
+    /// [`Event::SaslChallenge`](super::Event::SaslChallenge)s and the application answers them.
+    /// Default: not.
+    #[must_use]
+    pub const fn sasl(mut self) -> Self {
+        self.sasl = true;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::sasl::SaslChallenge;
 use crate::error::{DisconnectReason, OpError};
 use crate::wire::{EventType, Reply, SessionId, Xid, Zxid};
 
@@ -36,6 +37,9 @@ pub enum Event<'a> {
         /// [`CONFIG_NODE`](crate::wire::CONFIG_NODE).
         path: &'a str,
     },
+    /// The session authenticates with SASL and waits for the application's answer; only with
+    /// [`ClientConfig::sasl`](super::ClientConfig::sasl).
+    SaslChallenge(SaslChallenge<'a>),
     /// The server refused to re-register this session's watches after a reconnect: all of them are
     /// gone and must be set again.
     WatchesLost {
@@ -56,7 +60,7 @@ pub enum KeeperState {
     SyncConnected,
     /// A server without a quorum is connected: reads only.
     ConnectedReadOnly,
-    /// A credential was refused. Final.
+    /// A credential was refused, or SASL has failed or is missing. Final.
     AuthFailed,
     /// The session has expired: its ephemeral znodes and watches are gone. Final.
     Expired,
@@ -93,6 +97,10 @@ pub enum Cause {
     AuthRefused,
     /// The application left the session to its timeout, or to whoever resumes it.
     Detached,
+    /// The application said that SASL has failed.
+    SaslFailed,
+    /// The server demands SASL, and the connection has not authenticated.
+    SaslRequired,
     /// The application closed the session, and the ensemble confirmed it.
     Closed,
     /// The application closed the session, but the ensemble's answer did not come in time: its
@@ -150,6 +158,8 @@ impl fmt::Display for Cause {
             }
             Self::Detached => f.write_str("left without closing"),
             Self::AuthRefused => f.write_str("the server refused a credential"),
+            Self::SaslFailed => f.write_str("SASL has failed on this side"),
+            Self::SaslRequired => f.write_str("the server demands SASL authentication"),
             Self::Closed => f.write_str("closed, confirmed by the ensemble"),
             Self::ClosedUnconfirmed => f.write_str("closed without the ensemble's answer"),
             Self::NeverEstablished => f.write_str("no server gave a session in time"),

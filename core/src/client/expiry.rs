@@ -192,7 +192,10 @@ impl ClientSession<'_> {
                 self.expiry.silent |= self.hosts.bit();
                 self.expiry.silent_since.get_or_insert(self.clock);
             }
-            DisconnectReason::TransportClosed if !proved => {
+            // SASL is cut off for other reasons.
+            DisconnectReason::TransportClosed
+                if !proved && !matches!(self.phase, Phase::Authenticating(_)) =>
+            {
                 let evictions = self.expiry.evictions.saturating_add(1);
                 self.expiry.evictions = evictions;
                 if evictions == self.expiry.stolen_after {

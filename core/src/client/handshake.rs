@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::event::{Cause, ExpiryReason, KeeperState};
+use super::sasl::Exchange;
 use super::session::{ClientSession, Phase};
 use super::submit::Replay;
 use crate::error::DisconnectReason;
@@ -86,22 +87,36 @@ impl ClientSession<'_> {
         self.resumable |= !read_only;
         self.give_up_at = None;
         self.established_at = self.clock;
-        self.told =
+        let state =
             if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
-        if matches!(self.phase, Phase::Priming { .. }) {
-            self.phase = Phase::Connected;
-            self.hosts.accepted();
-            if read_only {
-                self.prober.start(self.clock, &self.hosts);
-            } else {
-                self.prober.reset();
-            }
-            self.replay = Replay::start();
-            self.send_what_is_due();
-        }
         let cause = if asked.is_some() { Cause::Resumed } else { Cause::Established };
+        if self.sasl {
+            // Nobody is told before that is done; behind a lost connection it never will be.
+            if matches!(self.phase, Phase::Priming { .. }) {
+                let deadline = self.clock.after(timeout.scaled(2, 3));
+                self.phase = Phase::Authenticating(Exchange::new(deadline, state, cause));
+            }
+            return None;
+        }
+        self.told = state;
+        if matches!(self.phase, Phase::Priming { .. }) {
+            self.establish();
+        }
         self.changed_at = self.clock;
         self.explain(self.told, cause);
         Some(cause)
+    }
+
+    /// The session can be used, in the state that has just been told.
+    pub(super) fn establish(&mut self) {
+        self.phase = Phase::Connected;
+        self.hosts.accepted();
+        if self.told == KeeperState::ConnectedReadOnly {
+            self.prober.start(self.clock, &self.hosts);
+        } else {
+            self.prober.reset();
+        }
+        self.replay = Replay::start();
+        self.send_what_is_due();
     }
 }

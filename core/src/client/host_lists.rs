@@ -61,9 +61,10 @@ impl<'b> ClientSession<'b> {
         }
         self.tick(now);
         let in_use = match self.phase {
-            Phase::Dialling { .. } | Phase::Priming { .. } | Phase::Connected => {
-                Some(self.hosts.current())
-            }
+            Phase::Dialling { .. }
+            | Phase::Priming { .. }
+            | Phase::Authenticating(_)
+            | Phase::Connected => Some(self.hosts.current()),
             Phase::Backoff { .. } | Phase::Draining { .. } | Phase::Ended => None,
         };
         let rebalance = self.decide_to_move(&new, in_use);

@@ -13,6 +13,9 @@
 //!                                               Ended
 //! ```
 //!
+//! With [`ClientConfig::sasl`] there is one more state, *Authenticating*, between *Priming* and
+//! *Connected*: see [`SaslChallenge`].
+//!
 //! *Backoff* waits; *Dialling* and *Priming* share the connect deadline; *Connected* pings and
 //! watches the read deadline; *Draining* tells what the last connection left behind: replies that
 //! had arrived, then `ConnectionLoss` for every other request in flight, then the state.
@@ -52,6 +55,7 @@ mod chunk;
 mod config;
 mod connect_string;
 mod deadline;
+mod debug;
 mod event;
 mod expiry;
 mod handshake;
@@ -64,6 +68,7 @@ mod rebalance;
 mod receive;
 mod registry;
 mod removal;
+mod sasl;
 mod session;
 mod submit;
 mod ticket;
@@ -79,6 +84,7 @@ pub use host_lists::HostsUpdate;
 pub use hosts::HostIndex;
 pub use inflight::InFlight;
 pub use probe::ProbeAnswer;
+pub use sasl::SaslChallenge;
 pub use session::{ClientSession, Link};
 pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};
 pub use watch_kind::{WatchKind, ancestors};

@@ -5,6 +5,7 @@ use core::ops::Range;
 use super::event::{Cause, Event, KeeperState};
 use super::inflight::{InFlight, oldest, take_auth};
 use super::registry::Place;
+use super::sasl::Token;
 use super::session::{After, ClientSession, Phase, Readable, chroot};
 use crate::error::{DisconnectReason, ErrorCode, OpError};
 use crate::storage::NextFrame;
@@ -15,16 +16,17 @@ use crate::wire::{
 };
 
 /// An event as ranges of the receive buffer: found first, borrowed last.
-enum Found {
+pub(super) enum Found {
     State { state: KeeperState, cause: Cause },
     Answer(Answer),
     Failure { xid: Xid, zxid: Zxid, error: OpError },
     Notification { kind: EventType, path: Range<usize> },
     WatchesLost { error: OpError },
+    Sasl(Token),
 }
 
 /// A reply to the oldest request in flight.
-struct Answer {
+pub(super) struct Answer {
     xid: Xid,
     op: OpCode,
     zxid: Zxid,
@@ -43,7 +45,7 @@ enum Look {
 }
 
 /// What one look at the receive buffer brought.
-enum Step {
+pub(super) enum Step {
     /// Something for the application.
     Event(Found),
     /// Something for the session itself; look again.
@@ -104,15 +106,21 @@ impl ClientSession<'_> {
     /// The next event of a session that is not connected.
     #[cold]
     fn next_unconnected(&mut self) -> Step {
+        if let Phase::Authenticating(exchange) = self.phase {
+            if let Some(step) = self.next_turn(exchange) {
+                return step;
+            }
+        }
         let readable = match self.phase {
             Phase::Priming { .. } => Readable::Handshake,
+            Phase::Authenticating(_) => Readable::Sasl,
             Phase::Connected => Readable::Frames,
             Phase::Draining { readable, .. } => readable,
             Phase::Backoff { .. } | Phase::Dialling { .. } | Phase::Ended => return Step::Idle,
         };
         let frame = match readable {
             Readable::Nothing => NextFrame::Partial,
-            Readable::Handshake | Readable::Frames => self.next_frame(),
+            Readable::Handshake | Readable::Sasl | Readable::Frames => self.next_frame(),
         };
         match (frame, self.phase) {
             (NextFrame::Partial, Phase::Draining { .. }) => self.next_drained(),
@@ -150,7 +158,7 @@ impl ClientSession<'_> {
         }
     }
 
-    fn tell(&mut self, state: KeeperState, cause: Cause) -> Step {
+    pub(super) fn tell(&mut self, state: KeeperState, cause: Cause) -> Step {
         self.told = state;
         self.explain(state, cause);
         Step::Event(Found::State { state, cause })
@@ -160,7 +168,7 @@ impl ClientSession<'_> {
     /// the loss is that of a connection that had been established.
     fn drain_past_handshake(&mut self) {
         if let Phase::Draining { readable, after, .. } = &mut self.phase {
-            *readable = Readable::Frames;
+            *readable = if self.sasl { Readable::Nothing } else { Readable::Frames };
             if *after == After::Retry(DisconnectReason::ClosedInHandshake) {
                 let reason = DisconnectReason::TransportClosed;
                 *after = After::Retry(reason);
@@ -177,7 +185,7 @@ impl ClientSession<'_> {
 
     /// The peer does not speak the protocol: nothing more it sent is to be trusted.
     #[cold]
-    fn garbled(&mut self, reason: DisconnectReason) -> Step {
+    pub(super) fn garbled(&mut self, reason: DisconnectReason) -> Step {
         if matches!(self.phase, Phase::Draining { .. }) {
             self.stop_reading();
         } else {
@@ -203,19 +211,22 @@ impl ClientSession<'_> {
     fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
         match frame {
             NextFrame::Partial => Step::Idle,
-            NextFrame::Whole(frame) if readable == Readable::Frames => self.on_whole(frame),
-            NextFrame::Whole(frame) => self.on_handshake(frame),
+            NextFrame::Whole(frame) if readable == Readable::Handshake => self.on_handshake(frame),
+            NextFrame::Whole(frame) => self.on_whole(frame, readable),
             NextFrame::Oversize { len, start } => self.on_oversize(len, start, readable),
             NextFrame::BadLength(len) => self.garbled(DisconnectReason::BadFrameLength { len }),
         }
     }
 
-    fn on_whole(&mut self, frame: Range<usize>) -> Step {
+    fn on_whole(&mut self, frame: Range<usize>, readable: Readable) -> Step {
         if let Some(answer) = self.answer(&frame) {
             return Step::Event(Found::Answer(answer));
         }
         let Ok(header) = self.header(&frame) else { return self.bad_length(frame.len()) };
         let body = frame.start.saturating_add(ReplyHeader::BYTES)..frame.end;
+        if header.err == ErrorCode::SessionClosedRequireSaslAuth.to_wire() {
+            return self.sasl_demanded(header);
+        }
         match header.xid {
             Xid::PING => {
                 self.expiry.answered_ping(self.live.timeout);
@@ -223,6 +234,7 @@ impl ClientSession<'_> {
             }
             Xid::NOTIFICATION => self.on_notification(body),
             Xid::AUTH => self.on_auth(header),
+            _ if readable == Readable::Sasl => self.on_sasl_frame(header, body),
             Xid::SET_WATCHES if self.replay.set_watches > 0 => self.on_set_watches(header),
             _ if self.take_cancelled(&header) => Step::Again,
             _ => self.on_unexpected(header.xid),
@@ -389,6 +401,10 @@ impl ClientSession<'_> {
     fn has_touched(&mut self, err: i32) -> bool {
         match ErrorCode::from_wire(err) {
             Some(ErrorCode::SessionExpired) => false,
+            Some(ErrorCode::SessionClosedRequireSaslAuth) => {
+                self.end(KeeperState::AuthFailed, Cause::SaslRequired);
+                false
+            }
             Some(ErrorCode::SessionMoved) => {
                 self.garbled(DisconnectReason::SessionMoved);
                 false
@@ -434,6 +450,7 @@ impl ClientSession<'_> {
         match found {
             Found::State { state, cause } => Event::State { state, cause },
             Found::WatchesLost { error } => Event::WatchesLost { error },
+            Found::Sasl(token) => Event::SaslChallenge(self.challenge(token)),
             Found::Notification { kind, path } => {
                 let path = core::str::from_utf8(self.inbox.frame(path)).unwrap_or_default();
                 Event::Notification { kind, path: if path.is_empty() { "/" } else { path } }

@@ -1,7 +1,5 @@
 //! The session itself: its state, its inputs and its views.
 
-use core::fmt;
-
 use super::config::ClientConfig;
 use super::connect_string::{ConnectString, Host};
 use super::deadline::NEVER;
@@ -13,6 +11,7 @@ use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
 use super::probe::Prober;
 use super::registry::Registry;
+use super::sasl::Exchange;
 use super::submit::{Replay, TAIL_RESERVE};
 use super::why::Why;
 use crate::error::{ConfigError, DisconnectReason};
@@ -37,6 +36,7 @@ pub struct ClientSession<'b> {
     pub(super) close_timeout: Duration,
     new_session_deadline: Option<Duration>,
     pub(super) frame_limit: usize,
+    pub(super) sasl: bool,
 
     pub(super) inbox: Inbox<'b>,
     pub(super) outbox: Outbox<'b>,
@@ -87,7 +87,9 @@ pub(super) enum Phase {
     Dialling { deadline: Instant },
     /// The handshake is on its way.
     Priming { deadline: Instant },
-    /// The server has accepted the session.
+    /// The server has accepted the session; SASL comes before anything else.
+    Authenticating(Exchange),
+    /// The session can be used.
     Connected,
     /// The connection is gone and what it left behind is being told; then `after`.
     Draining { until: Instant, readable: Readable, after: After },
@@ -102,6 +104,8 @@ pub(super) enum Readable {
     Nothing,
     /// They begin with the answer to the handshake.
     Handshake,
+    /// They are answers to SASL tokens.
+    Sasl,
     /// They are replies and notifications.
     Frames,
 }
@@ -195,6 +199,7 @@ impl<'b> ClientSession<'b> {
             new_session_deadline: config.new_session_deadline,
             frame_limit: config.frame_limit,
             expiry: Expiry::new(&config, now),
+            sasl: config.sasl,
             connect_string: config.connect_string,
             inbox: Inbox::new(storage.recv),
             outbox: Outbox::new(storage.transmit),
@@ -287,7 +292,7 @@ impl<'b> ClientSession<'b> {
     pub fn poll_link(&self) -> Link {
         match self.phase {
             Phase::Dialling { .. } => Link::Dial(self.hosts.current()),
-            Phase::Priming { .. } | Phase::Connected => Link::Up,
+            Phase::Priming { .. } | Phase::Authenticating(_) | Phase::Connected => Link::Up,
             Phase::Backoff { .. } | Phase::Draining { .. } | Phase::Ended => Link::Down,
         }
     }
@@ -339,7 +344,7 @@ impl<'b> ClientSession<'b> {
 
     /// Whether there is to be a transport and it is open.
     const fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Priming { .. } | Phase::Connected)
+        matches!(self.phase, Phase::Priming { .. } | Phase::Authenticating(_) | Phase::Connected)
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -366,6 +371,12 @@ impl<'b> ClientSession<'b> {
                 | DisconnectReason::HostsChanged
                 | DisconnectReason::FoundReadWrite,
             ) => Readable::Frames,
+            (
+                Phase::Authenticating(_),
+                DisconnectReason::TransportClosed
+                | DisconnectReason::SaslTimeout
+                | DisconnectReason::HostsChanged,
+            ) => Readable::Sasl,
             _ => Readable::Nothing,
         };
         let proving = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
@@ -462,6 +473,9 @@ impl<'b> ClientSession<'b> {
             Phase::Dialling { deadline } | Phase::Priming { deadline } if now >= deadline => {
                 self.lose(DisconnectReason::ConnectTimeout);
             }
+            Phase::Authenticating(exchange) if now >= exchange.deadline => {
+                self.lose(DisconnectReason::SaslTimeout);
+            }
             Phase::Connected if self.read_deadline().is_some_and(|at| now >= at) => {
                 self.lose(DisconnectReason::ReadTimeout);
             }
@@ -497,10 +511,10 @@ impl Machine for ClientSession<'_> {
         self.tick(now);
         if self.is_up() && n > 0 && !self.outbox.is_empty() {
             self.outbox.transmitted(n);
-            self.live.sent(self.clock);
-            if self.is_connected() {
-                self.send_what_is_due();
+            if !matches!(self.phase, Phase::Authenticating(_)) {
+                self.live.sent(self.clock); // SASL tokens do not keep a session alive
             }
+            self.send_what_is_due();
         }
     }
 
@@ -509,7 +523,9 @@ impl Machine for ClientSession<'_> {
         match self.phase {
             Phase::Dialling { .. } => self.lose(DisconnectReason::DialFailed),
             Phase::Priming { .. } => self.lose(DisconnectReason::ClosedInHandshake),
-            Phase::Connected => self.lose(DisconnectReason::TransportClosed),
+            Phase::Authenticating(_) | Phase::Connected => {
+                self.lose(DisconnectReason::TransportClosed);
+            }
             Phase::Backoff { .. } | Phase::Draining { .. } | Phase::Ended => {}
         }
     }
@@ -527,6 +543,7 @@ impl Machine for ClientSession<'_> {
         let next = match self.phase {
             Phase::Backoff { until } | Phase::Draining { until, .. } => until,
             Phase::Dialling { deadline } | Phase::Priming { deadline } => deadline,
+            Phase::Authenticating(exchange) => exchange.deadline,
             Phase::Connected => {
                 let ping = self.live.ping_deadline();
                 self.read_deadline().map_or(ping, |read| ping.min(read))
@@ -546,21 +563,6 @@ impl Machine for ClientSession<'_> {
     fn poll_io(&mut self) -> Io<'_> {
         let recv: &mut [u8] = if self.is_up() { self.inbox.spare() } else { &mut [] };
         Io { recv, transmit: self.outbox.pending() }
-    }
-}
-
-/// The password stays out.
-impl fmt::Debug for ClientSession<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSession")
-            .field("connect_string", &self.lists.newest(&self.connect_string))
-            .field("session_id", &self.session_id)
-            .field("timeout", &self.live.timeout)
-            .field("state", &self.told)
-            .field("phase", &self.phase)
-            .field("last_zxid", &self.last_zxid)
-            .field("in_flight", &self.in_flight.len())
-            .finish_non_exhaustive()
     }
 }
 

@@ -129,7 +129,7 @@ impl ClientSession<'_> {
 
     /// What to say of a frame that does not fit.
     #[cold]
-    fn refusal(&self, NoRoom { needed, free }: NoRoom) -> SubmitError {
+    pub(super) fn refusal(&self, NoRoom { needed, free }: NoRoom) -> SubmitError {
         let limit = self.outbox.limit().saturating_sub(TAIL_RESERVE);
         if needed > limit {
             return SubmitError::TooLarge { needed, limit };

@@ -1,6 +1,8 @@
 //! A client session, driven as an adapter would, under a virtual clock.
 
-use zk_session::client::{Cause, ClientConfig, ClientSession, Event, HostIndex, KeeperState, Link};
+use zk_session::client::{
+    Cause, ClientConfig, ClientSession, Event, HostIndex, KeeperState, Link, SaslChallenge,
+};
 use zk_session::storage::{Limits, Storage};
 use zk_session::wire::{
     EncodeError, EventType, OpCode, Reply, Request, SessionId, Writer, Xid, Zxid,
@@ -21,6 +23,8 @@ pub(crate) enum Seen {
     Reply(Xid, Zxid, Result<Vec<u8>, OpError>),
     Notification(EventType, String),
     WatchesLost(OpError),
+    /// A SASL token, or the word for there being none.
+    Sasl(Result<Vec<u8>, &'static str>),
 }
 
 impl Seen {
@@ -32,6 +36,11 @@ impl Seen {
             }
             Event::Notification { kind, path } => Self::Notification(*kind, (*path).to_owned()),
             Event::WatchesLost { error } => Self::WatchesLost(*error),
+            Event::SaslChallenge(challenge) => Self::Sasl(match challenge {
+                SaslChallenge::Begin => Err("begin"),
+                SaslChallenge::Null => Err("null"),
+                SaslChallenge::Token(token) => Ok(token.to_vec()),
+            }),
             other => panic!("an event that the tests do not know: {other:?}"),
         }
     }

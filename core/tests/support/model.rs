@@ -3,7 +3,7 @@
 use zk_session::ErrorCode;
 use zk_session::wire::{
     AddWatchMode, Children, Create, CreateMode, Data, EventType, List, OpCode, Reply, Request,
-    Stat, Xid,
+    Stat, WatcherType, Xid,
 };
 
 use super::peer::{
@@ -92,6 +92,7 @@ impl Server {
             OpCode::GetChildren => Reply::Children(Children::from_slice(&names)),
             OpCode::GetChildren2 => Reply::Children2(Children::from_slice(&names), stat),
             OpCode::AddWatch => Reply::AddWatch(0),
+            OpCode::Sasl => Reply::Sasl(rng.one_in(3).then_some(&data)),
             _ => Reply::Empty,
         };
         bytes.extend(reply(xid, zxid, &body));
@@ -141,7 +142,8 @@ pub(crate) fn request<T>(rng: &mut Rng, take: impl FnOnce(&Request<'_>) -> T) ->
     let len = rng.below(len);
     let data = rng.bytes(len);
     let auth = format!("u:{}", rng.below(5));
-    let request = match rng.below(16) {
+    let kind = WatcherType::from_wire(1 + i32::try_from(rng.below(5)).unwrap()).unwrap();
+    let request = match rng.below(19) {
         0 => Request::create(path, &data, CreateMode::EphemeralSequential),
         1 => Request::Create2(Create { path: path.into(), data: None, acl: List::NULL, flags: 0 }),
         2 => Request::delete(path, -1),
@@ -153,6 +155,8 @@ pub(crate) fn request<T>(rng: &mut Rng, take: impl FnOnce(&Request<'_>) -> T) ->
         12 => Request::sync(path),
         13 => Request::add_auth("digest", auth.as_bytes()),
         14 => Request::add_watch(path, AddWatchMode::Persistent),
+        15 | 16 => Request::remove_watches(path, kind),
+        17 => Request::get_config(watch),
         _ if watch => Request::Ping,
         _ => Request::exists("not/absolute", true),
     };
