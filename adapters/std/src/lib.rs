@@ -8,7 +8,7 @@ mod clock;
 mod ensemble;
 
 pub use client::{
-    Answer, Client, ClientBuilder, Error, ErrorKind, Events, Pending, Pipeline, SessionEvent,
-    Transition,
+    AclEntry, Answer, Client, ClientBuilder, Error, ErrorKind, Events, Identity, ItemAnswer,
+    Pending, Pipeline, SessionEvent, Transition,
 };
 pub use ensemble::*;

@@ -1,6 +1,7 @@
 //! Replies that have left the receive buffer.
 
-use zk_session::wire::{List, Record, Reply, Stat, Ustring};
+use zk_session::ErrorCode;
+use zk_session::wire::{Acl, ClientInfo, MultiResult, Perms, Reply, Stat, Ustring};
 
 /// A reply's body, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum Answer {
     Created(String, Stat),
     /// Metadata: exists, setData, setACL.
     Stat(Stat),
-    /// Data, or null, and metadata: getData.
+    /// Data, or null, and metadata: getData, reconfig.
     Data(Option<Vec<u8>>, Stat),
     /// Names or paths: getChildren, getEphemerals.
     Children(Vec<String>),
@@ -22,8 +23,64 @@ pub enum Answer {
     Children2(Vec<String>, Stat),
     /// A number: getAllChildrenNumber.
     Count(i32),
-    /// A reply for which this adapter has no owned form yet: its encoded body.
+    /// Who may do what, and metadata: getACL.
+    Acl(Vec<AclEntry>, Stat),
+    /// One result an item: multi, multiRead.
+    Multi(Vec<ItemAnswer>),
+    /// Who the connection is: whoAmI.
+    WhoAmI(Vec<Identity>),
+    /// A reply that the core has learned of and this adapter has not: its encoded body.
     Raw(Vec<u8>),
+}
+
+/// One entry of an ACL, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclEntry {
+    /// What is allowed.
+    pub perms: Perms,
+    /// How identities are told: `world`, `digest`, `ip`, `sasl`, `x509`.
+    pub scheme: String,
+    /// Who.
+    pub id: String,
+}
+
+impl AclEntry {
+    /// The entry as requests take it.
+    pub fn as_acl(&self) -> Acl<'_> {
+        Acl { perms: self.perms, scheme: self.scheme.as_str().into(), id: self.id.as_str().into() }
+    }
+}
+
+/// One identity of a connection, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The authentication scheme.
+    pub scheme: String,
+    /// Who, by that scheme.
+    pub user: String,
+}
+
+/// What became of one item of a multi or multiRead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ItemAnswer {
+    /// A znode was created. Whether its metadata comes along is the release's choice, not the
+    /// request's.
+    Created(String, Option<Stat>),
+    /// A znode was deleted.
+    Deleted,
+    /// Data was set.
+    Stat(Stat),
+    /// The version is the expected one.
+    Checked,
+    /// A znode's data, or null, and its metadata.
+    Data(Option<Vec<u8>>, Stat),
+    /// The names of a znode's children.
+    Children(Vec<String>),
+    /// The item failed.
+    Failed(ErrorCode),
+    /// The item was undone, for another of the multi failed.
+    RolledBack,
 }
 
 impl Answer {
@@ -35,9 +92,15 @@ impl Answer {
             Reply::Created(path, stat) => Self::Created(text(*path), *stat),
             Reply::Stat(stat) => Self::Stat(*stat),
             Reply::Data(data) => Self::Data(data.data.map(<[u8]>::to_vec), data.stat),
-            Reply::Children(names) => Self::Children(texts(*names)),
-            Reply::Children2(names, stat) => Self::Children2(texts(*names), *stat),
+            Reply::Children(names) => Self::Children(names.iter().map(text).collect()),
+            Reply::Ephemerals(paths) => Self::Children(paths.iter().map(text).collect()),
+            Reply::Children2(names, stat) => {
+                Self::Children2(names.iter().map(text).collect(), *stat)
+            }
             Reply::Count(count) => Self::Count(*count),
+            Reply::Acl(acl, stat) => Self::Acl(acl.iter().map(entry).collect(), *stat),
+            Reply::Multi(results) => Self::Multi(results.iter().map(item).collect()),
+            Reply::WhoAmI(identities) => Self::WhoAmI(identities.iter().map(identity).collect()),
             other => Self::Raw(encoded(other)),
         }
     }
@@ -47,11 +110,30 @@ fn text(from: Ustring<'_>) -> String {
     String::from_utf8_lossy(from.as_bytes().unwrap_or_default()).into_owned()
 }
 
-fn texts<'a>(names: List<'a, Ustring<'a>>) -> Vec<String>
-where
-    Ustring<'a>: Record<'a>,
-{
-    names.iter().map(text).collect()
+fn entry(acl: Acl<'_>) -> AclEntry {
+    AclEntry { perms: acl.perms, scheme: text(acl.scheme), id: text(acl.id) }
+}
+
+fn identity(info: ClientInfo<'_>) -> Identity {
+    Identity { scheme: text(info.scheme), user: text(info.user) }
+}
+
+fn item(result: MultiResult<'_>) -> ItemAnswer {
+    match result {
+        MultiResult::Create(path) => ItemAnswer::Created(text(path), None),
+        MultiResult::Create2(path, stat) => ItemAnswer::Created(text(path), Some(stat)),
+        MultiResult::Delete => ItemAnswer::Deleted,
+        MultiResult::Check => ItemAnswer::Checked,
+        MultiResult::SetData(stat) => ItemAnswer::Stat(stat),
+        MultiResult::Data(data) => ItemAnswer::Data(data.data.map(<[u8]>::to_vec), data.stat),
+        MultiResult::Children(names) => ItemAnswer::Children(names.iter().map(text).collect()),
+        MultiResult::Error(err) => match ErrorCode::from_wire(err) {
+            None | Some(ErrorCode::RuntimeInconsistency) => ItemAnswer::RolledBack,
+            Some(code) => ItemAnswer::Failed(code),
+        },
+        // A result that the core has learned of and this adapter has not.
+        _ => ItemAnswer::Failed(ErrorCode::MarshallingError),
+    }
 }
 
 fn encoded(reply: &Reply<'_>) -> Vec<u8> {

@@ -31,6 +31,13 @@ pub enum ErrorKind {
     Submit(SubmitError),
     /// The request was accepted and failed.
     Op(OpError),
+    /// An item of a multi failed, and with it all of them.
+    Item {
+        /// Its place, from 0.
+        at: usize,
+        /// The server's word.
+        code: ErrorCode,
+    },
     /// The ensemble did not confirm the close in time; the session ends with its timeout.
     CloseUnconfirmed,
     /// The answer is not one to this request.
@@ -53,7 +60,7 @@ impl Error {
     /// The server's error code, if it was the server that refused.
     pub fn code(&self) -> Option<ErrorCode> {
         match self.kind {
-            ErrorKind::Op(OpError::Server(code)) => Some(code),
+            ErrorKind::Op(OpError::Server(code)) | ErrorKind::Item { code, .. } => Some(code),
             _ => None,
         }
     }
@@ -90,6 +97,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::Submit(error) => write!(f, "{error}"),
             Self::Op(error) => write!(f, "{error}"),
+            Self::Item { at, code } => write!(f, "item {at}: {code}"),
             Self::CloseUnconfirmed => f.write_str("the ensemble did not confirm the close in time"),
             Self::NoSession => f.write_str("there is no session"),
             Self::UnexpectedAnswer => f.write_str("the answer is not one to this request"),

@@ -5,6 +5,7 @@ mod driver;
 mod error;
 mod events;
 mod lifetime;
+mod operations;
 mod pending;
 mod probe;
 mod shared;
@@ -14,12 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zk_session::Machine;
+use zk_session::SubmitError;
 use zk_session::client::{ClientConfig, ClientSession, HostsUpdate, KeeperState};
 use zk_session::storage::{Limits, Storage};
-use zk_session::wire::{Acl, Create, CreateMode, Request, SessionId, Stat};
-use zk_session::{ErrorCode, SubmitError};
+use zk_session::wire::{Request, SessionId};
 
-pub use answer::Answer;
+pub use answer::{AclEntry, Answer, Identity, ItemAnswer};
 pub use error::{Error, ErrorKind};
 pub use events::{Events, SessionEvent, Transition};
 pub use pending::{Pending, Pipeline};
@@ -373,133 +374,6 @@ impl Client {
         take(answer).ok_or_else(|| fail(ErrorKind::UnexpectedAnswer))
     }
 
-    /// Creates a znode that is open to anyone; returns its path, with the digits of a sequential
-    /// one.
-    ///
-    /// # Errors
-    /// [`Error`]; the server's codes are `NodeExists`, `NoNode` (of the parent),
-    /// `NoChildrenForEphemerals`, `NoAuth` and others.
-    pub fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<String, Error> {
-        self.create_with_acl(path, data, mode, Acl::OPEN)
-    }
-
-    /// Creates a znode with an ACL.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), and `InvalidAcl`.
-    pub fn create_with_acl(
-        &self,
-        path: &str,
-        data: &[u8],
-        mode: CreateMode,
-        acl: &[Acl<'_>],
-    ) -> Result<String, Error> {
-        let request = Request::Create(Create {
-            path: path.into(),
-            data: Some(data),
-            acl: acl.into(),
-            flags: mode.to_flags(),
-        });
-        self.call(&request, |answer| match answer {
-            Answer::Path(path) => Some(path),
-            _ => None,
-        })
-    }
-
-    /// Deletes a znode whose version is the expected one, if one is given.
-    ///
-    /// # Errors
-    /// [`Error`]; the server's codes are `NoNode`, `BadVersion`, `NotEmpty`, `NoAuth` and others.
-    pub fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
-        let request = Request::delete(path, version.unwrap_or(-1));
-        self.call(&request, |answer| (answer == Answer::Empty).then_some(()))
-    }
-
-    /// A znode's metadata; `None` if it does not exist.
-    ///
-    /// # Errors
-    /// [`Error`]; a missing znode is none.
-    pub fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
-        self.stat(&Request::exists(path, false))
-    }
-
-    /// As [`exists`](Self::exists), and arms a watch for the next creation, deletion or change of
-    /// the znode.
-    ///
-    /// # Errors
-    /// As [`exists`](Self::exists).
-    pub fn exists_watched(&self, path: &str) -> Result<Option<Stat>, Error> {
-        self.stat(&Request::exists(path, true))
-    }
-
-    fn stat(&self, request: &Request<'_>) -> Result<Option<Stat>, Error> {
-        match self.call(request, into_stat) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(error) if error.code() == Some(ErrorCode::NoNode) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A znode's data and metadata; null data reads as empty.
-    ///
-    /// # Errors
-    /// [`Error`]; the server's codes are `NoNode`, `NoAuth` and others.
-    pub fn get_data(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
-        self.call(&Request::get_data(path, false), into_data)
-    }
-
-    /// As [`get_data`](Self::get_data), and arms a watch for the next change or deletion of the
-    /// znode.
-    ///
-    /// # Errors
-    /// As [`get_data`](Self::get_data); no watch is armed then.
-    pub fn get_data_watched(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
-        self.call(&Request::get_data(path, true), into_data)
-    }
-
-    /// Sets the data of a znode whose version is the expected one, if one is given.
-    ///
-    /// # Errors
-    /// [`Error`]; the server's codes are `NoNode`, `BadVersion`, `NoAuth` and others.
-    pub fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
-        self.call(&Request::set_data(path, data, version.unwrap_or(-1)), into_stat)
-    }
-
-    /// The names of a znode's children, in no particular order, and its metadata.
-    ///
-    /// # Errors
-    /// [`Error`]; the server's codes are `NoNode`, `NoAuth` and others.
-    pub fn get_children(&self, path: &str) -> Result<(Vec<String>, Stat), Error> {
-        self.call(&Request::get_children2(path, false), into_children)
-    }
-
-    /// As [`get_children`](Self::get_children), and arms a watch for the next child that comes or
-    /// goes.
-    ///
-    /// # Errors
-    /// As [`get_children`](Self::get_children); no watch is armed then.
-    pub fn get_children_watched(&self, path: &str) -> Result<(Vec<String>, Stat), Error> {
-        self.call(&Request::get_children2(path, true), into_children)
-    }
-
-    /// Makes the connected server catch up with the leader before later reads of this client.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub fn sync(&self, path: &str) -> Result<(), Error> {
-        self.call(&Request::sync(path), |answer| matches!(answer, Answer::Path(_)).then_some(()))
-    }
-
-    /// Adds an identity, such as scheme `digest` with `user:password`; the session shows it on every
-    /// later connection too.
-    ///
-    /// # Errors
-    /// [`Error`]; a refused credential ends the session.
-    pub fn add_auth(&self, scheme: &str, auth: &[u8]) -> Result<(), Error> {
-        let request = Request::add_auth(scheme, auth);
-        self.call(&request, |answer| (answer == Answer::Empty).then_some(()))
-    }
-
     /// Ends the session and waits for the ensemble's word: its ephemeral znodes are gone then.
     ///
     /// # Errors
@@ -561,25 +435,4 @@ impl Drop for Handle {
 /// A span of time for the core, rounded down.
 fn millis(time: Duration) -> zk_session::Duration {
     zk_session::Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn into_stat(answer: Answer) -> Option<Stat> {
-    match answer {
-        Answer::Stat(stat) => Some(stat),
-        _ => None,
-    }
-}
-
-fn into_data(answer: Answer) -> Option<(Vec<u8>, Stat)> {
-    match answer {
-        Answer::Data(data, stat) => Some((data.unwrap_or_default(), stat)),
-        _ => None,
-    }
-}
-
-fn into_children(answer: Answer) -> Option<(Vec<String>, Stat)> {
-    match answer {
-        Answer::Children2(names, stat) => Some((names, stat)),
-        _ => None,
-    }
 }

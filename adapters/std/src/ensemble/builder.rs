@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::{Poll, Waker};
-use zk_session::server::{Engine, EngineConfig};
+use zk_session::server::{Engine, EngineConfig, Release};
 
 use super::EmbeddedEnsemble;
 use super::port::Port;
@@ -27,6 +27,8 @@ pub struct EnsembleBuilder {
     min_session_timeout: Option<Duration>,
     max_session_timeout: Option<Duration>,
     seed: Option<u64>,
+    release: Release,
+    extended_types: bool,
 }
 
 impl EnsembleBuilder {
@@ -38,6 +40,8 @@ impl EnsembleBuilder {
             min_session_timeout: None,
             max_session_timeout: None,
             seed: None,
+            release: Release::default(),
+            extended_types: false,
         }
     }
 
@@ -84,6 +88,19 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Sets whose behaviour to show where ZooKeeper's releases differ; 3.9 unless told otherwise.
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// Lets znodes have a time to live (ZooKeeper's `extendedTypesEnabled`); they cannot unless
+    /// told so.
+    pub fn extended_types(mut self) -> Self {
+        self.extended_types = true;
+        self
+    }
+
     /// Binds all ports and serves. It takes about a millisecond, and clients can connect when it
     /// returns.
     ///
@@ -127,6 +144,7 @@ impl EnsembleBuilder {
         config.tick = millis(self.tick);
         config.min_session_timeout = self.min_session_timeout.map(millis);
         config.max_session_timeout = self.max_session_timeout.map(millis);
+        (config.release, config.extended_types) = (self.release, self.extended_types);
         config.seed = self.seed.unwrap_or_else(random_seed);
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         config.unix_time_at_origin = i64::try_from(unix_time.as_millis()).unwrap_or(i64::MAX);
