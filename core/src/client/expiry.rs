@@ -21,7 +21,8 @@
 
 use super::config::ClientConfig;
 use super::event::{Cause, ExpiryReason, KeeperState};
-use super::session::{ClientSession, Phase};
+use super::phase::Phase;
+use super::session::ClientSession;
 use crate::error::DisconnectReason;
 use crate::time::{Duration, Instant};
 use crate::wire::Zxid;

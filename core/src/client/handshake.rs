@@ -3,8 +3,9 @@
 use core::ops::Range;
 
 use super::event::{Cause, ExpiryReason, KeeperState};
+use super::phase::Phase;
 use super::sasl::Exchange;
-use super::session::{ClientSession, Phase};
+use super::session::ClientSession;
 use super::submit::Replay;
 use crate::error::DisconnectReason;
 use crate::time::Duration;

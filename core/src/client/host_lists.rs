@@ -2,8 +2,9 @@
 
 use super::connect_string::{ConnectString, Host};
 use super::hosts::HostIndex;
+use super::phase::Phase;
 use super::rebalance::{HostSet, Own, Rebalance};
-use super::session::{ClientSession, Phase};
+use super::session::ClientSession;
 use crate::error::{ConfigError, DisconnectReason};
 use crate::storage::Text;
 use crate::time::Instant;

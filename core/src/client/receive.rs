@@ -4,9 +4,10 @@ use core::ops::Range;
 
 use super::event::{Cause, Event, KeeperState};
 use super::inflight::{InFlight, oldest, take_auth};
+use super::phase::{After, Phase, Readable};
 use super::registry::Place;
 use super::sasl::Token;
-use super::session::{After, ClientSession, Phase, Readable, chroot};
+use super::session::{ClientSession, chroot};
 use crate::error::{DisconnectReason, ErrorCode, OpError};
 use crate::storage::NextFrame;
 use crate::trace::warn_event;

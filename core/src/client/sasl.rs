@@ -25,8 +25,9 @@ use core::ops::Range;
 
 use super::event::{Cause, KeeperState};
 use super::inflight::{InFlight, take_auth};
+use super::phase::Phase;
 use super::receive::{Found, Step};
-use super::session::{ClientSession, Phase};
+use super::session::ClientSession;
 use super::submit::TAIL_RESERVE;
 use crate::error::{DisconnectReason, ErrorCode, OpError, SubmitError};
 use crate::time::Instant;

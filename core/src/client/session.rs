@@ -3,15 +3,15 @@
 use super::config::ClientConfig;
 use super::connect_string::{ConnectString, Host};
 use super::deadline::NEVER;
-use super::event::{Cause, ExpiryReason, KeeperState};
+use super::event::{Cause, KeeperState};
 use super::expiry::Expiry;
 use super::host_lists::HostLists;
 use super::hosts::{HostIndex, Hosts};
 use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
+use super::phase::{After, Closing, Link, Phase};
 use super::probe::Prober;
 use super::registry::Registry;
-use super::sasl::Exchange;
 use super::submit::{Replay, TAIL_RESERVE};
 use super::why::Why;
 use crate::error::{ConfigError, DisconnectReason};
@@ -19,7 +19,6 @@ use crate::machine::{Io, Machine};
 use crate::rng::Rng;
 use crate::storage::{Inbox, Outbox, Queue, Storage, Text};
 use crate::time::{Duration, Instant};
-use crate::trace::debug_event;
 use crate::wire::{PASSWD_BYTES, Passwd, ReplyHeader, RequestHeader, SessionId, Xid, Zxid};
 
 /// One ZooKeeper client session. It outlives any number of connections.
@@ -50,7 +49,7 @@ pub struct ClientSession<'b> {
     pub(super) prober: Prober,
     pub(super) live: Liveness,
     pub(super) expiry: Expiry,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     pub(super) phase: Phase,
     /// The latest time that was told; the clock never runs backwards in here.
     pub(super) clock: Instant,
@@ -78,70 +77,6 @@ pub struct ClientSession<'b> {
     pub(super) odd_events: u32,
 }
 
-/// Where the session stands with its transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Waiting before the next attempt.
-    Backoff { until: Instant },
-    /// Asking for a transport.
-    Dialling { deadline: Instant },
-    /// The handshake is on its way.
-    Priming { deadline: Instant },
-    /// The server has accepted the session; SASL comes before anything else.
-    Authenticating(Exchange),
-    /// The session can be used.
-    Connected,
-    /// The connection is gone and what it left behind is being told; then `after`.
-    Draining { until: Instant, readable: Readable, after: After },
-    /// Over.
-    Ended,
-}
-
-/// What received bytes are still good for after a loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readable {
-    /// Nothing.
-    Nothing,
-    /// They begin with the answer to the handshake.
-    Handshake,
-    /// They are answers to SASL tokens.
-    Sasl,
-    /// They are replies and notifications.
-    Frames,
-}
-
-/// What follows a drained connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// Another attempt.
-    Retry(DisconnectReason),
-    /// The end, in this state.
-    End(KeeperState, Cause),
-}
-
-/// The application has asked for the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Closing {
-    /// When the session ends without the ensemble's answer.
-    pub(super) deadline: Instant,
-    /// The number of the closeSession, once it is in the transmit buffer.
-    pub(super) xid: Option<Xid>,
-}
-
-/// The wished-for state of the transport. A level, not an edge: look at it whenever you like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Link {
-    /// There is to be no transport; close it if there is one.
-    Down,
-    /// A transport to this host is to be opened, and the outcome told by
-    /// [`ClientSession::handle_connected`] or `handle_disconnected`. The index is one of the
-    /// current list of hosts; resolve its name afresh every time.
-    Dial(HostIndex),
-    /// The transport is open and is to stay so.
-    Up,
-}
-
 /// The chroot that begins there in a connection string, borrowed from the string alone.
 #[inline]
 pub(super) fn chroot(connect_string: &str, at: usize) -> &str {
@@ -151,9 +86,6 @@ pub(super) fn chroot(connect_string: &str, at: usize) -> &str {
     }
     connect_string.get(at..).unwrap_or_default()
 }
-
-/// How long an undrained session waits before it looks again.
-const UNDRAINED: Duration = Duration::from_millis(100);
 
 impl<'b> ClientSession<'b> {
     /// The least a receive buffer can be: a handshake's answer.
@@ -353,145 +285,6 @@ impl<'b> ClientSession<'b> {
 
     pub(super) fn tick(&mut self, now: Instant) {
         self.clock = self.clock.max(now);
-    }
-
-    /// The connection, or the attempt at one, is over; the session goes on.
-    pub(super) fn lose(&mut self, reason: DisconnectReason) {
-        let readable = match (self.phase, reason) {
-            (
-                Phase::Priming { .. },
-                DisconnectReason::ClosedInHandshake
-                | DisconnectReason::ConnectTimeout
-                | DisconnectReason::HostsChanged,
-            ) => Readable::Handshake,
-            (
-                Phase::Connected,
-                DisconnectReason::TransportClosed
-                | DisconnectReason::ReadTimeout
-                | DisconnectReason::HostsChanged
-                | DisconnectReason::FoundReadWrite,
-            ) => Readable::Frames,
-            (
-                Phase::Authenticating(_),
-                DisconnectReason::TransportClosed
-                | DisconnectReason::SaslTimeout
-                | DisconnectReason::HostsChanged,
-            ) => Readable::Sasl,
-            _ => Readable::Nothing,
-        };
-        let proving = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
-        let proved = self.is_connected() && self.clock.since(self.established_at) >= proving;
-        if proved {
-            self.backoff.reset();
-        }
-        self.last_disconnect = Some((self.hosts.current(), reason));
-        self.changed_at = self.clock;
-        debug_event!("connection to host {} lost: {:?}", self.hosts.current().index(), reason);
-        self.outbox.clear();
-        self.earliest_deadline = NEVER;
-        let delay = match reason {
-            // The session itself wants to be elsewhere; nothing has failed.
-            DisconnectReason::HostsChanged | DisconnectReason::FoundReadWrite => Duration::ZERO,
-            _ => self.backoff.draw(self.live.timeout, self.safe_time_left(), &mut self.rng),
-        };
-        let after = match self.closing {
-            // A new session would be one more to close.
-            Some(Closing { xid, .. }) if xid.is_some() || !self.claim().is_some() => {
-                After::End(KeeperState::Closed, Cause::ClosedUnconfirmed)
-            }
-            Some(_) => After::Retry(reason),
-            None => match self.evidence(reason, proved) {
-                Some(cause) => After::End(KeeperState::Expired, cause),
-                None => After::Retry(reason),
-            },
-        };
-        self.phase = Phase::Draining { until: self.clock.after(delay), readable, after };
-    }
-
-    /// The session is over.
-    pub(super) fn end(&mut self, state: KeeperState, cause: Cause) {
-        if !self.is_ending() {
-            self.end_reading(Readable::Nothing, After::End(state, cause));
-        }
-    }
-
-    /// The ensemble has confirmed the close, be it in what a lost connection left behind.
-    pub(super) fn confirm_close(&mut self) {
-        let after = After::End(KeeperState::Closed, Cause::Closed);
-        self.end_reading(Readable::Nothing, after);
-    }
-
-    /// The close has taken too long. What has arrived is still read: the answer may be there.
-    fn give_up_closing(&mut self) {
-        let readable = match self.phase {
-            Phase::Connected => Readable::Frames,
-            Phase::Draining { readable, .. } => readable,
-            _ => Readable::Nothing,
-        };
-        let after = After::End(KeeperState::Closed, Cause::ClosedUnconfirmed);
-        self.end_reading(readable, after);
-    }
-
-    fn end_reading(&mut self, readable: Readable, after: After) {
-        self.outbox.clear();
-        let until = self.clock.after(UNDRAINED);
-        self.changed_at = self.clock;
-        self.phase = Phase::Draining { until, readable, after };
-    }
-
-    /// For how long the ensemble surely keeps the session that is to be resumed.
-    fn safe_time_left(&self) -> Duration {
-        self.safe_until().unwrap_or(self.clock).since(self.clock)
-    }
-
-    fn dial(&mut self) {
-        self.hosts.advance(&mut self.rng);
-        self.attempts = self.attempts.saturating_add(1);
-        let time = self.live.attempt_time(self.hosts.count());
-        self.phase = Phase::Dialling { deadline: self.clock.after(time) };
-    }
-
-    /// What the passing of time does.
-    fn on_time(&mut self) {
-        let now = self.clock;
-        if self.closing.is_some_and(|closing| now >= closing.deadline) && !self.is_ending() {
-            return self.give_up_closing();
-        }
-        if self.local_end().is_some_and(|at| now >= at) {
-            let cause = Cause::Expired(ExpiryReason::LocallyCertain);
-            return self.end(KeeperState::Expired, cause);
-        }
-        if self.give_up_at.is_some_and(|at| now >= at) && !self.is_ending() {
-            return self.end(KeeperState::Closed, Cause::NeverEstablished);
-        }
-        if self.request_deadline().is_some_and(|at| now >= at) {
-            self.on_request_deadline();
-        }
-        self.probe_on_time();
-        match self.phase {
-            Phase::Backoff { until } if now >= until => self.dial(),
-            Phase::Dialling { deadline } | Phase::Priming { deadline } if now >= deadline => {
-                self.lose(DisconnectReason::ConnectTimeout);
-            }
-            Phase::Authenticating(exchange) if now >= exchange.deadline => {
-                self.lose(DisconnectReason::SaslTimeout);
-            }
-            Phase::Connected if self.read_deadline().is_some_and(|at| now >= at) => {
-                self.lose(DisconnectReason::ReadTimeout);
-            }
-            Phase::Connected if now >= self.live.ping_deadline() => self.send_ping(),
-            Phase::Draining { until, readable, after } if now >= until => {
-                // The application has not pulled what is left; nothing may overtake it.
-                let until = now.after(UNDRAINED);
-                self.phase = Phase::Draining { until, readable, after };
-            }
-            _ => {}
-        }
-    }
-
-    /// A full receive buffer that the application does not empty is not the server's silence.
-    fn read_deadline(&self) -> Option<Instant> {
-        (!self.inbox.is_full()).then(|| self.live.read_deadline())
     }
 }
 
