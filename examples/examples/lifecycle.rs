@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let arguments = match parse() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            print!("{HELP}");
+            say(HELP.trim_end());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -40,7 +40,8 @@ fn main() -> ExitCode {
     let start = Instant::now();
     match run(&arguments) {
         Ok(summary) => {
-            println!("{summary}; the whole story took {:.1} s", start.elapsed().as_secs_f64());
+            let took = start.elapsed().as_secs_f64();
+            say(&format!("{summary}; the whole story took {took:.1} s"));
             ExitCode::SUCCESS
         }
         Err((code, error)) => {
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Prints a line. A reader that has gone away must not end the story.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn parse() -> Result<Option<Arguments>, lexopt::Error> {
@@ -82,12 +88,8 @@ fn run(arguments: &Arguments) -> Result<String, (u8, String)> {
             Stage::new(addrs, "", Box::new(ensemble)).map_err(|error| (1, error.to_string()))?
         }
     };
-    let mut tell = |line: &str| {
-        // A reader that has gone away must not end the story.
-        let _ = writeln!(std::io::stdout(), "{line}");
-    };
     let observed =
-        play(&stage, arguments.timeout, &mut tell).map_err(|error| (1, error.to_string()))?;
+        play(&stage, arguments.timeout, &mut say).map_err(|error| (1, error.to_string()))?;
     Ok(format!(
         "every step observed: fail-over in {:.0} ms, ephemeral gone {:.1} s after the cut, \
          expiry learnt {:.0} ms after the connection was back",
