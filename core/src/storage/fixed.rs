@@ -12,7 +12,7 @@ use crate::client::InFlight;
 ///
 /// `RECV` bytes bound the largest reply, `TRANSMIT` bytes the largest request and how much can
 /// wait to be sent, `REGISTRY` bytes how many watches (path length + 5 each) and credentials
-/// (length + 9 each) are remembered, and `REQUESTS` how many requests can be in flight.
+/// (scheme and secret + 17 each) are remembered, and `REQUESTS` how many requests can be in flight.
 pub struct Fixed<
     const RECV: usize,
     const TRANSMIT: usize,
