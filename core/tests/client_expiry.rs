@@ -159,7 +159,7 @@ fn the_ensemble_keeps_within_both_bounds_whatever_happens() {
 }
 
 #[test]
-fn j1_silence_ends_a_session_by_policy_between_one_and_four_thirds_of_the_timeout() {
+fn j1_k9_silence_ends_a_session_by_policy_between_one_and_four_thirds_of_the_timeout() {
     let config = ClientConfig::new("a,b,c", 3).timeout(ms(6000));
     let mut client = Client::of(config.expiry_allowance(ms(2000)).expire_locally());
     client.connect(7, 6000);
@@ -200,7 +200,7 @@ fn without_the_policy_only_the_ensemble_ends_a_session() {
 
 /// Every host closes without an answer until the session is asked about without its zxid.
 #[test]
-fn k1_a_wiped_ensemble_is_found_out_by_asking_without_the_zxid() {
+fn k1_g1_a_wiped_ensemble_is_found_out_by_asking_without_the_zxid() {
     let mut client = Client::owned("a,b,c").connected();
     let xid = client.submit(&Request::exists("/", false));
     client.receive(&reply(xid, 100, &stat()));
@@ -227,7 +227,7 @@ fn k1_a_wiped_ensemble_is_found_out_by_asking_without_the_zxid() {
 }
 
 #[test]
-fn k1_an_ensemble_that_is_only_not_serving_gets_the_true_zxid_again() {
+fn k1_g1_an_ensemble_that_is_only_not_serving_gets_the_true_zxid_again() {
     let mut client = Client::owned("a,b").connected();
     let xid = client.submit(&Request::exists("/", false));
     client.receive(&reply(xid, 100, &stat()));
@@ -256,7 +256,7 @@ fn k1_an_ensemble_that_is_only_not_serving_gets_the_true_zxid_again() {
 }
 
 #[test]
-fn k1_one_host_that_does_not_answer_at_all_is_no_evidence() {
+fn k1_g1_one_host_that_does_not_answer_at_all_is_no_evidence() {
     let mut client = Client::owned("a,b").connected();
     let xid = client.submit(&Request::exists("/", false));
     client.receive(&reply(xid, 100, &stat()));

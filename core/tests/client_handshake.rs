@@ -157,7 +157,7 @@ fn a_negative_timeout_is_a_refusal_too() {
 }
 
 #[test]
-fn x1_resuming_as_another_session_is_an_expiry_and_then_a_new_session_can_be_had() {
+fn x1_c8_resuming_as_another_session_is_an_expiry_and_then_a_new_session_can_be_had() {
     let mut client = Client::owned("h1").connected();
     client.submit(&Request::exists("/a", true));
     client.lose();

@@ -115,7 +115,7 @@ fn a_pipeline_is_answered_in_order_and_dropped_answers_harm_nobody() {
 }
 
 #[test]
-fn watches_fire_once_and_survive_a_fail_over() {
+fn t3_watches_fire_once_and_survive_a_fail_over() {
     let ensemble = ensemble(2);
     let (zk, other) = (client(&ensemble), client(&ensemble));
     let events = zk.events();
