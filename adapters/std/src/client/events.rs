@@ -22,7 +22,8 @@ pub enum SessionEvent {
     },
     /// The server refused to re-register the watches: all of them must be set again.
     WatchesLost,
-    /// The subscriber was slow and this many events were dropped here.
+    /// The subscriber was slow and this many events were dropped here. If there were state changes
+    /// among them, the last one was not: it follows.
     Missed(u64),
 }
 
@@ -51,7 +52,32 @@ const QUEUE_LIMIT: usize = 65_536;
 struct State {
     waiting: VecDeque<SessionEvent>,
     missed: u64,
+    /// The last state change that came when there was no room. Until it and the count are told
+    /// nothing else is queued, so that both keep their place.
+    last: Option<Transition>,
     ended: bool,
+}
+
+impl State {
+    fn push(&mut self, event: SessionEvent) {
+        if self.waiting.len() < QUEUE_LIMIT && self.missed == 0 && self.last.is_none() {
+            self.waiting.push_back(event);
+        } else if let SessionEvent::State(change) = event {
+            self.missed += u64::from(self.last.replace(change).is_some());
+        } else {
+            self.missed += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<SessionEvent> {
+        if let Some(event) = self.waiting.pop_front() {
+            return Some(event);
+        }
+        if self.missed > 0 {
+            return Some(SessionEvent::Missed(std::mem::take(&mut self.missed)));
+        }
+        self.last.take().map(SessionEvent::State)
+    }
 }
 
 /// One subscriber's queue.
@@ -63,13 +89,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn push(&self, event: SessionEvent) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.waiting.len() < QUEUE_LIMIT {
-            state.waiting.push_back(event);
-        } else {
-            state.missed += 1;
-        }
-        drop(state);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.arrived.notify_one();
     }
 
@@ -103,11 +123,8 @@ impl Events {
     fn take(&self, deadline: Option<Instant>) -> Option<SessionEvent> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(event) = state.waiting.pop_front() {
+            if let Some(event) = state.pop() {
                 return Some(event);
-            }
-            if state.missed > 0 {
-                return Some(SessionEvent::Missed(std::mem::take(&mut state.missed)));
             }
             if state.ended {
                 return None;
