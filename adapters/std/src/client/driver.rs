@@ -1,7 +1,7 @@
 //! The session's own two threads: one dials and reads, one writes; both tell the session the time.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,9 @@ use zk_session::client::Link;
 
 use super::probe;
 use super::shared::{Inner, Shared};
+
+/// How long a dial goes on at the most after it is not wanted any more.
+const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// What one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -38,8 +41,9 @@ pub(super) fn read_loop(shared: &Arc<Shared>) {
                 hang_up(inner.stream.take());
                 let name = inner.session.host(host).map(|h| (h.name.to_owned(), h.port));
                 drop(inner);
+                let wanted = || shared.lock().session.poll_link() == Link::Dial(host);
                 let stream =
-                    name.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait));
+                    name.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait, wanted));
                 reader.wait = None;
                 let mut inner = shared.lock();
                 let now = shared.clock.now();
@@ -139,24 +143,55 @@ fn receive(shared: &Shared, stream: &Arc<TcpStream>, mut bytes: &[u8]) {
     }
 }
 
-/// Opens a transport to one of the host's addresses; names are resolved afresh every time.
-pub(super) fn dial((name, port): &(String, u16), wait: Duration) -> io::Result<TcpStream> {
+/// Opens a transport to one of the host's addresses, for as long as it is wanted; names are resolved
+/// afresh every time.
+pub(super) fn dial(
+    (name, port): &(String, u16),
+    wait: Duration,
+    wanted: impl Fn() -> bool,
+) -> io::Result<TcpStream> {
     let deadline = Instant::now() + wait;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (name.as_str(), *port).to_socket_addrs()? {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
+        match connect(address, deadline, &wanted) {
+            Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+/// Connects in the background, and looks now and then whether that is still wanted.
+fn connect(
+    address: SocketAddr,
+    deadline: Instant,
+    wanted: &impl Fn() -> bool,
+) -> io::Result<TcpStream> {
+    let mut stream = mio::net::TcpStream::connect(address)?;
+    let (mut poll, mut events) = (mio::Poll::new()?, mio::Events::with_capacity(1));
+    poll.registry().register(&mut stream, mio::Token(0), mio::Interest::WRITABLE)?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || !wanted() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match poll.poll(&mut events, Some(left.min(LOOK_UP))) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        // An event may be there without a reason.
+        if !events.is_empty() && stream.peer_addr().is_ok() {
+            break;
+        }
+    }
+    poll.registry().deregister(&mut stream)?;
+    let stream = TcpStream::from(stream);
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Hangs up if there is to be no transport. The reader wakes up when its stream is shut down under

@@ -22,7 +22,8 @@ pub(super) fn ask(shared: &Arc<Shared>, inner: &mut Inner) {
     let theirs = shared.clone();
     let thread = thread::Builder::new().name("zk-session-probe".to_owned());
     let spawned = thread.spawn(move || {
-        let answer = answer(&host);
+        let wanted = || theirs.lock().session.poll_probe() == Some(index);
+        let answer = answer(&host, wanted);
         log::debug!("{}:{} answers: {answer:?}", host.0, host.1);
         tell(&theirs, index, answer);
     });
@@ -42,10 +43,10 @@ fn tell(shared: &Shared, host: HostIndex, answer: ProbeAnswer) {
     shared.deliver(inner);
 }
 
-fn answer(host: &(String, u16)) -> ProbeAnswer {
+fn answer(host: &(String, u16), wanted: impl Fn() -> bool) -> ProbeAnswer {
     let deadline = Instant::now() + PATIENCE;
     let mut answer = Vec::new();
-    let asked = dial(host, PATIENCE).and_then(|mut stream| {
+    let asked = dial(host, PATIENCE, wanted).and_then(|mut stream| {
         stream.write_all(&ProbeAnswer::QUESTION)?;
         let mut piece = [0; ProbeAnswer::LONGEST];
         while answer.len() < ProbeAnswer::LONGEST {
