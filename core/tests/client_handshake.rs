@@ -333,8 +333,12 @@ fn g8_passwords_and_credentials_are_in_no_debug_output() {
     client.connect(7, 6000);
     client.session.submit(&Request::add_auth("digest", b"user:secret!")).unwrap();
     let text = format!("{:?} {config:?}", client.session);
+    let io = format!("{:?}", client.session.poll_io());
+    client.dial_after_loss();
+    client.up();
+    let handshake = format!("{:?}", client.session.poll_io());
     drop(client);
-    for text in [text, format!("{memory:?}")] {
+    for text in [text, io, handshake, format!("{memory:?}")] {
         for secret in [&PASSWD[..], b"secret!"] {
             let numbers = format!("{secret:?}");
             let numbers = numbers.trim_matches(['[', ']']);

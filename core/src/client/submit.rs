@@ -211,6 +211,8 @@ impl ClientSession<'_> {
 
     pub(super) fn send_ping(&mut self) {
         let header = RequestHeader { xid: Xid::PING, op: OpCode::Ping.to_wire() };
+        // It goes behind what is queued: each request there touches the session when it arrives, as
+        // a ping does, and one is only due when nothing has left for a third of the timeout.
         // Requests leave room for one ping; if that one has not left yet, it will do.
         if self.outbox.frame(TAIL_RESERVE / 2, |w| header.write(w)).is_ok() {
             self.expiry.sent_ping(self.clock);

@@ -41,7 +41,7 @@ pub(crate) fn op_name(op: OpCode) -> &'static str {
         OpCode::AddWatch => "addWatch",
         OpCode::WhoAmI => "whoAmI",
         OpCode::CloseSession => "closeSession",
-        other => unimplemented!("a name for {other:?}"),
+        other => panic!("not written down: a name for {other:?}"),
     }
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn request(request: &Request<'_>) -> Value {
         Request::GetEphemerals { prefix } => json!({"prefixPath": ustring(prefix)}),
         Request::AddWatch { path, mode } => json!({"path": ustring(path), "mode": mode}),
         Request::Ping | Request::WhoAmI | Request::CloseSession => json!({}),
-        ref other => unimplemented!("the form of {other:?}"),
+        ref other => panic!("not written down: the form of {other:?}"),
     }
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn reply(reply: &Reply<'_>) -> Value {
             })),
         }),
         Reply::Sasl(token) => json!({"token": buffer(token)}),
-        ref other => unimplemented!("the form of {other:?}"),
+        ref other => panic!("not written down: the form of {other:?}"),
     }
 }
 
@@ -203,7 +203,7 @@ fn multi_ops(ops: Multi<'_, MultiOp<'_>>) -> Value {
             }
             MultiOp::GetChildren { path, watch } => request(&Request::GetChildren { path, watch }),
             MultiOp::GetData { path, watch } => request(&Request::GetData { path, watch }),
-            other => unimplemented!("the form of {other:?}"),
+            other => panic!("not written down: the form of {other:?}"),
         };
         (MultiHeader { op: op.op().to_wire(), done: false, err: -1 }, body)
     });
@@ -225,7 +225,7 @@ fn multi_results(results: Multi<'_, MultiResult<'_>>) -> Value {
                 (8, 0, json!({"children": list(names, |name| ustring(*name))}))
             }
             MultiResult::Data(body) => (4, 0, data(&body)),
-            other => unimplemented!("the form of {other:?}"),
+            other => panic!("not written down: the form of {other:?}"),
         };
         (MultiHeader { op, done: false, err }, body)
     });

@@ -110,9 +110,15 @@ impl<'b> Client<'b> {
         Self { session, now, ear: Ear::default(), seen: Vec::new(), sent: Vec::new() }
     }
 
+    /// Loses the connection and waits until the next is asked for.
+    pub(crate) fn dial_after_loss(&mut self) {
+        self.lose();
+        self.dial();
+    }
+
     /// Loses the connection and opens the next; returns the handshake.
     pub(crate) fn open_after_loss(&mut self) -> Handshake {
-        self.lose();
+        self.dial_after_loss();
         self.open()
     }
 
