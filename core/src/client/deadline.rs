@@ -6,27 +6,14 @@
 
 use super::inflight::InFlight;
 use super::session::ClientSession;
-use crate::error::{DisconnectReason, SubmitError};
+use crate::error::DisconnectReason;
 use crate::time::Instant;
-use crate::wire::{Request, Xid};
+use crate::wire::Xid;
 
 /// No deadline.
 pub(super) const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 impl ClientSession<'_> {
-    /// As [`submit`](Self::submit), with a deadline: without an answer until then, the request fails
-    /// with [`OpError::Timeout`](crate::OpError::Timeout), and whether it happened is unknown.
-    ///
-    /// # Errors
-    /// As [`submit`](Self::submit).
-    pub fn submit_before(
-        &mut self,
-        request: &Request<'_>,
-        deadline: Instant,
-    ) -> Result<Xid, SubmitError> {
-        self.submit_until(request, deadline)
-    }
-
     /// Gives a request up: it will not be answered by an event, whatever becomes of it. Says whether
     /// it was still waiting; if not, its answer has been told already, or never will be.
     pub fn cancel(&mut self, xid: Xid) -> bool {

@@ -76,10 +76,15 @@ impl ClientSession<'_> {
     /// [`is_temporary`](SubmitError::is_temporary) says whether to try again.
     #[inline]
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Xid, SubmitError> {
-        self.submit_until(request, NEVER)
+        self.submit_before(request, NEVER)
     }
 
-    pub(super) fn submit_until(
+    /// As [`submit`](Self::submit), with a deadline: without an answer until then, the request fails
+    /// with [`OpError::Timeout`](crate::OpError::Timeout), and whether it happened is unknown.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_before(
         &mut self,
         request: &Request<'_>,
         deadline: Instant,

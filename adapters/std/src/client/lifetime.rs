@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use zk_session::client::{ExportError, TicketContents};
 use zk_session::wire::Request;
 
+use super::driver::hang_up_unwanted;
 use super::{Client, Error, ErrorKind, Pending};
 
 impl Client {
@@ -38,11 +39,7 @@ impl Client {
         let mut inner = shared.lock();
         let now = shared.clock.now();
         inner.session.detach(now);
-        // The threads see that it is over; the reader may have to be woken for it.
-        if let Some(stream) = inner.stream.take() {
-            // It may be gone already: then there is nothing left to shut down.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
+        hang_up_unwanted(&mut inner);
         shared.deliver(inner);
     }
 
