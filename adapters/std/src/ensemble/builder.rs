@@ -23,26 +23,13 @@ const MAX_SERVERS: usize = 255;
 pub struct EnsembleBuilder {
     servers: usize,
     binds: BTreeMap<usize, SocketAddr>,
-    tick: Duration,
-    min_session_timeout: Option<Duration>,
-    max_session_timeout: Option<Duration>,
     seed: Option<u64>,
-    release: Release,
-    extended_types: bool,
+    engine: EngineConfig,
 }
 
 impl EnsembleBuilder {
     pub(super) fn new() -> Self {
-        Self {
-            servers: 1,
-            binds: BTreeMap::new(),
-            tick: Duration::from_millis(2000),
-            min_session_timeout: None,
-            max_session_timeout: None,
-            seed: None,
-            release: Release::default(),
-            extended_types: false,
-        }
+        Self { servers: 1, binds: BTreeMap::new(), seed: None, engine: EngineConfig::default() }
     }
 
     /// Sets the number of servers, 1 to 255; 1 unless told otherwise.
@@ -62,19 +49,19 @@ impl EnsembleBuilder {
     /// otherwise. Sessions expire on ticks, and their timeout is 2 to 20 ticks unless told
     /// otherwise.
     pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick = tick;
+        self.engine.tick = millis(tick);
         self
     }
 
     /// Sets the shortest session timeout that is granted; 2 ticks unless told otherwise.
     pub fn min_session_timeout(mut self, timeout: Duration) -> Self {
-        self.min_session_timeout = Some(timeout);
+        self.engine.min_session_timeout = Some(millis(timeout));
         self
     }
 
     /// Sets the longest session timeout that is granted; 20 ticks unless told otherwise.
     pub fn max_session_timeout(mut self, timeout: Duration) -> Self {
-        self.max_session_timeout = Some(timeout);
+        self.engine.max_session_timeout = Some(millis(timeout));
         self
     }
 
@@ -90,14 +77,31 @@ impl EnsembleBuilder {
 
     /// Sets whose behaviour to show where ZooKeeper's releases differ; 3.9 unless told otherwise.
     pub fn release(mut self, release: Release) -> Self {
-        self.release = release;
+        self.engine.release = release;
         self
     }
 
     /// Lets znodes have a time to live (ZooKeeper's `extendedTypesEnabled`); they cannot unless
     /// told so.
     pub fn extended_types(mut self) -> Self {
-        self.extended_types = true;
+        self.engine.extended_types = true;
+        self
+    }
+
+    /// Changes any of the engine's settings, those without a method here among them, such as
+    /// `frame_limit`. `seed` and `unix_time_at_origin` are not taken from here.
+    ///
+    /// ```
+    /// # use zk_session_std::EmbeddedEnsemble;
+    /// # fn main() -> std::io::Result<()> {
+    /// let builder = EmbeddedEnsemble::builder().engine(|engine| engine.frame_limit = 4 << 20);
+    /// let ensemble = builder.start()?; // takes znodes of almost 4 MiB
+    /// # drop(ensemble);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn engine(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        change(&mut self.engine);
         self
     }
 
@@ -140,11 +144,7 @@ impl EnsembleBuilder {
     }
 
     fn config(&self) -> io::Result<EngineConfig> {
-        let mut config = EngineConfig::default();
-        config.tick = millis(self.tick);
-        config.min_session_timeout = self.min_session_timeout.map(millis);
-        config.max_session_timeout = self.max_session_timeout.map(millis);
-        (config.release, config.extended_types) = (self.release, self.extended_types);
+        let mut config = self.engine.clone();
         config.seed = self.seed.unwrap_or_else(random_seed);
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         config.unix_time_at_origin = i64::try_from(unix_time.as_millis()).unwrap_or(i64::MAX);
