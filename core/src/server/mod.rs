@@ -19,7 +19,7 @@ use zk_session::time::Instant;
 let now = Instant::ORIGIN;
 let mut engine = Engine::new(EngineConfig::default(), now);
 let server = engine.add_server();
-let conn = engine.accept(now, server, core::net::Ipv4Addr::LOCALHOST.into());
+let conn = engine.accept(now, server, ([127, 0, 0, 1], 40_000).into());
 engine.handle_bytes(now, conn, b"ruok");
 assert_eq!(engine.poll_ready(), Some(conn));
 assert_eq!(engine.poll_transmit(conn), b"imok");

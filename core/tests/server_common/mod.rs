@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use zk_session::server::{CloseReason, ConnectionId, Engine, EngineConfig, ServerId, ServerLink};
 use zk_session::wire::{
@@ -10,7 +11,7 @@ use zk_session::wire::{
 };
 use zk_session::{ErrorCode, Instant};
 
-pub(crate) const PEER: core::net::IpAddr = core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST);
+pub(crate) const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000));
 
 /// An engine with a clock, and the frames that each connection has been sent.
 pub(crate) struct World {

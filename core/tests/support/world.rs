@@ -8,7 +8,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use zk_session::client::{ClientConfig, ClientSession, HostIndex, KeeperState, Link};
 use zk_session::server::{ConnectionId, Engine, EngineConfig, ServerId, ServerLink};
@@ -232,7 +232,7 @@ impl World {
                 if state.blackholed {
                     // The dial hangs until the session gives it up.
                 } else if is_up {
-                    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                    let address = (Ipv4Addr::LOCALHOST, 40_000).into();
                     let conn = self.engine.accept(self.now, server, address);
                     self.owners.insert(conn, peer);
                     let (up, down) = Default::default();

@@ -266,7 +266,7 @@ impl Reactor {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     match self.poll.registry().register(&mut stream, token, interest) {
                         Ok(()) => {
-                            let conn = self.engine.accept(self.clock.now(), id, peer.ip());
+                            let conn = self.engine.accept(self.clock.now(), id, peer);
                             self.sockets.insert(stream, conn);
                         }
                         Err(error) => log::warn!("cannot poll the connection of {peer}: {error}"),

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::SocketAddr;
 
 use super::EngineConfig;
 use crate::server::acl::Identity;
@@ -88,7 +88,7 @@ impl Connections {
         &mut self,
         now: Instant,
         server: ServerId,
-        peer: IpAddr,
+        peer: SocketAddr,
         config: &EngineConfig,
     ) -> ConnectionId {
         let index = self.free.pop().unwrap_or_else(|| {
@@ -101,7 +101,7 @@ impl Connections {
             server,
             connection: ServerConnection::new(recv, transmit, config.frame_limit),
             session: None,
-            identities: Vec::from([Identity::of_peer(peer)]),
+            identities: Vec::from([Identity::of_peer(peer.ip())]),
             moved: now,
             look_at: Instant::ORIGIN,
             ready: false,

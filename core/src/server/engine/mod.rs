@@ -22,7 +22,7 @@ mod write;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::SocketAddr;
 
 pub use config::{EngineConfig, Release, SessionInfo};
 pub use connections::ConnectionId;
@@ -83,8 +83,8 @@ impl Engine {
         ServerId(next)
     }
 
-    /// A client has connected to a server.
-    pub fn accept(&mut self, now: Instant, server: ServerId, peer: IpAddr) -> ConnectionId {
+    /// A client has connected to a server from `peer`.
+    pub fn accept(&mut self, now: Instant, server: ServerId, peer: SocketAddr) -> ConnectionId {
         let now = self.advance(now);
         self.connections.insert(now, server, peer, &self.config)
     }
