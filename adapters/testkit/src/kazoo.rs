@@ -1,12 +1,14 @@
 //! The Python client, in a virtual environment that is made once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cache::{cache_dir, cache_lock, remove_dir};
 use crate::error::while_doing;
+use crate::program::Program;
 use crate::run::{Output, run};
 use crate::temp_dir::TempDir;
 
@@ -43,10 +45,7 @@ impl Kazoo {
             return Ok(kazoo);
         }
         let cache = cache_dir()?;
-        let lock = cache.join("kazoo.lock");
-        let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file));
-        let _lock = lock
-            .map_err(while_doing(format_args!("cannot lock kazoo.lock in {}", cache.display())))?;
+        let _lock = cache_lock(&cache, "kazoo.lock")?;
 
         let venv = cache.join(REQUIREMENT.replace("==", "-"));
         let kazoo = Self { python: venv.join("bin/python") };
@@ -72,6 +71,12 @@ impl Kazoo {
         run(Command::new(&self.python).arg("-u").arg(&path).args(args), "", timeout, INSTALL_PYTHON)
     }
 
+    /// The script that lies in a file, to be run as often as one likes.
+    pub fn program(&self, source: &Path) -> Program {
+        let command = [self.python.as_os_str(), "-u".as_ref(), source.as_os_str()];
+        Program::new(command, INSTALL_PYTHON)
+    }
+
     /// The Python interpreter, for a test that wants to drive it by itself.
     pub fn python(&self) -> &Path {
         &self.python
@@ -83,12 +88,7 @@ impl Kazoo {
     }
 
     fn install(&self, venv: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(venv) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(while_doing(format_args!("cannot remove {}", venv.display()))(error));
-            }
-            _ => {}
-        }
+        remove_dir(venv)?;
         let mut python = Command::new("python3");
         python.args(["-m", "venv"]).arg(venv);
         let made = run(&mut python, "", INSTALL_TIMEOUT, INSTALL_PYTHON)?.success();
@@ -102,15 +102,4 @@ impl Kazoo {
         );
         installed.map(drop).map_err(while_doing(hint))
     }
-}
-
-/// A directory in the target directory that this test was built in, or in the system's temporary
-/// one.
-fn cache_dir() -> io::Result<PathBuf> {
-    let exe = std::env::current_exe().map_err(while_doing("cannot tell where this test lies"))?;
-    let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists()); // cargo's mark
-    let dir = target.map_or_else(std::env::temp_dir, Path::to_path_buf).join("zk-session-testkit");
-    fs::create_dir_all(&dir)
-        .map_err(while_doing(format_args!("cannot create {}", dir.display())))?;
-    Ok(dir)
 }

@@ -4,7 +4,9 @@
 //!   its nodes;
 //! - [`Relay`] stands between a client and a server, and cuts or silences what passes through it;
 //! - [`Kazoo`] and [`ZkCli`] are foreign clients, Python's and Java's, to try against a server of
-//!   ours.
+//!   ours;
+//! - [`Program`] is a client written for a test, in Java, C or Python, that tells what it finds line
+//!   by line and asks for faults.
 //!
 //! Everything binds to 127.0.0.1, cleans up after itself in `Drop`, and reports what is missing on
 //! the machine as an error that names the Debian package to install. Nothing is skipped silently.
@@ -30,12 +32,14 @@
 #![deny(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "a bench for real processes lives by the real clock")]
 
+mod cache;
 mod ensemble;
 mod error;
 mod four_letter;
 mod kazoo;
 mod node;
 mod port;
+mod program;
 mod reaper;
 mod relay;
 mod run;
@@ -46,6 +50,7 @@ pub use ensemble::{RealEnsemble, RealEnsembleBuilder};
 pub use four_letter::{Mode, four_letter};
 pub use kazoo::{KAZOO_PYTHON_VARIABLE, Kazoo};
 pub use port::ReservedPort;
+pub use program::Program;
 pub use relay::Relay;
 pub use run::Output;
 pub use zkcli::ZkCli;

@@ -28,7 +28,7 @@ const CLASSPATH: [&str; 8] = [
     "commons-cli",
 ];
 /// A small virtual machine that starts quickly.
-const JVM: [&str; 7] = [
+pub(crate) const JVM: [&str; 7] = [
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -56,6 +56,15 @@ struct Process {
     paused: bool,
 }
 
+/// Debian's ZooKeeper and all it needs, as a virtual machine's class path.
+pub(crate) fn classpath() -> io::Result<String> {
+    if !Path::new(JARS).join("zookeeper.jar").exists() {
+        let message = format!("there is no {JARS}/zookeeper.jar; {INSTALL_ZOOKEEPER}");
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(CLASSPATH.map(|jar| format!("{JARS}/{jar}.jar")).join(":"))
+}
+
 impl Node {
     /// Writes `zoo.cfg` and `myid` under `dir`, which must not exist yet.
     pub(crate) fn lay_out(
@@ -80,10 +89,7 @@ impl Node {
     /// Starts the process and returns at once; a process that still runs is killed before.
     pub(crate) fn start(&mut self) -> io::Result<()> {
         self.kill()?;
-        if !Path::new(JARS).join("zookeeper.jar").exists() {
-            let message = format!("there is no {JARS}/zookeeper.jar; {INSTALL_ZOOKEEPER}");
-            return Err(io::Error::new(io::ErrorKind::NotFound, message));
-        }
+        let classpath = classpath()?;
         let path = self.log_path();
         let open = || File::options().create(true).append(true).open(&path);
         let both = open().and_then(|log| Ok((log.try_clone()?, log)));
@@ -93,7 +99,7 @@ impl Node {
         let mut java = Command::new("java");
         java.args(JVM);
         java.args(self.system_properties.iter().map(|(key, value)| format!("-D{key}={value}")));
-        java.args(["-cp", &CLASSPATH.map(|jar| format!("{JARS}/{jar}.jar")).join(":"), MAIN]);
+        java.args(["-cp", &classpath, MAIN]);
         java.arg(self.dir.join("zoo.cfg")).current_dir(&self.dir);
         java.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let mut child =
