@@ -6,10 +6,14 @@
     reason = "tests fail by panicking"
 )]
 
+mod foreign;
+
 use std::time::Duration;
 
 use zk_session_std::EmbeddedEnsemble;
-use zk_session_testkit::{Kazoo, ZkCli};
+use zk_session_testkit::{Kazoo, Program, ZkCli};
+
+use foreign::{against_both, source};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -176,4 +180,10 @@ fn zkcli_creates_reads_lists_and_deletes() {
     // Its session is closed, and so its ephemerals are gone.
     let output = cli.run(&["ls", "/"]).unwrap();
     assert!(output.stdout.contains("[zookeeper]"), "{output}");
+}
+
+/// All that Apache's own client can do; it finds the same at a real ZooKeeper.
+#[test]
+fn the_java_client_cannot_tell_the_ensemble_from_zookeeper() {
+    against_both(&Program::java(&source("Driver.java")).unwrap(), "/java", 144);
 }

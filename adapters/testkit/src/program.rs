@@ -57,6 +57,7 @@ impl Program {
         let main = source.file_stem().unwrap_or_default();
         let mut command: Vec<OsString> = vec!["java".into()];
         command.extend(JVM.map(OsString::from));
+        command.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into());
         command.extend(["-cp".into(), path, main.to_owned()]);
         Ok(Self { command, missing: INSTALL_ZOOKEEPER })
     }
