@@ -29,7 +29,6 @@ const SKIPPED: &[(&str, &str)] = &[
     ("limit_max_client_cnxns", "no limit of connections per address yet"),
     ("local_session_no_upgrade", "no local sessions"),
     ("local_session_upgrade", "no local sessions"),
-    ("quota_exceeded", "no quotas yet"),
     ("read_only_mode", "no read-only mode yet"),
     ("read_only_mode_no_local_sessions", "no read-only mode yet"),
     ("read_only_mode_refuses_rw_client", "no read-only mode yet"),

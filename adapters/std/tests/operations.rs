@@ -286,6 +286,107 @@ fn watches(place: &Place) {
     assert_eq!(told(&events), (EventType::NodeChildrenChanged, "/p".to_owned()));
 }
 
+/// Data of a quota's znode.
+fn quota_text(zk: &Client, path: &str) -> String {
+    String::from_utf8(zk.get_data(path).unwrap().0).unwrap()
+}
+
+fn quotas(place: &Place) {
+    const LIMITS: &str = "/zookeeper/quota/q/sub/zookeeper_limits";
+    const STATS: &str = "/zookeeper/quota/q/sub/zookeeper_stats";
+    let zk = place.client("");
+    let create = |path: &str, data: &str| zk.create(path, data.as_bytes(), CreateMode::Persistent);
+    let stats = || quota_text(&zk, STATS);
+    for path in ["/q", "/q/sub", "/zookeeper/quota/q", "/zookeeper/quota/q/sub"] {
+        create(path, "12").unwrap();
+    }
+    create("/q/sub/a", "345").unwrap();
+    // Without limits nothing is counted but what is there when the statistics come.
+    create(STATS, "count=77,bytes=77").unwrap();
+    assert_eq!(stats(), "count=2,bytes=5");
+    create("/q/sub/b", "").unwrap();
+    assert_eq!(stats(), "count=2,bytes=5");
+    zk.delete("/q/sub/b", None).unwrap();
+    create(LIMITS, "count=-1,bytes=-1;byteHardLimit=10;countHardLimit=4").unwrap();
+
+    // The znode itself and all below it count; what is beside it does not.
+    create("/q/sub/a/c", "6").unwrap();
+    create("/q/subway", "123456789").unwrap();
+    assert_eq!(stats(), "count=3,bytes=6");
+    let before = zk.get_data(STATS).unwrap().1;
+    zk.set_data("/q/sub", b"1", None).unwrap();
+    zk.set_data("/q/sub/a/c", b"", None).unwrap();
+    assert_eq!(stats(), "count=3,bytes=4");
+    // Statistics change without a version, a zxid, or an event.
+    assert_eq!((before.version, before.mzxid), {
+        let after = zk.get_data(STATS).unwrap().1;
+        (after.version, after.mzxid)
+    });
+
+    // Hard limits: of bytes before the version is looked at, of both in the order of the checks.
+    assert_eq!(code(zk.set_data("/q/sub/a", b"0123456789", Some(9))), QuotaExceeded);
+    assert_eq!(code(zk.set_data("/q/sub/a", b"", Some(9))), BadVersion);
+    assert_eq!(code(create("/q/sub/d", "0123456789")), QuotaExceeded);
+    assert_eq!(code(create("/q/sub/a", "0123456789")), NodeExists);
+    create("/q/sub/d", "012345").unwrap();
+    assert_eq!(stats(), "count=4,bytes=10");
+    assert_eq!(code(create("/q/sub/e", "")), QuotaExceeded);
+    zk.set_data("/q/sub/d", b"x", None).unwrap();
+    zk.set_data("/q/sub/d", b"yz3456", None).unwrap();
+    assert_eq!(code(zk.set_data("/q/sub/d", b"yz34567", None)), QuotaExceeded);
+
+    // Refused items and those undone do not count.
+    zk.delete("/q/sub/d", None).unwrap();
+    assert_eq!(stats(), "count=3,bytes=4");
+    let open = |path: &'static str| Create::open(path, b"7", CreateMode::Persistent);
+    let undone = [
+        MultiOp::Create(open("/q/sub/m")),
+        MultiOp::SetData { path: "/q/sub".into(), data: None, version: -1 },
+        MultiOp::delete("/q/sub/a/c", -1),
+        MultiOp::check("/q/sub", 99),
+    ];
+    assert!(zk.multi(&undone).is_err());
+    assert_eq!(stats(), "count=3,bytes=4");
+    // Within a multi the limits see what was there before it: one more than allowed gets in.
+    let two = [MultiOp::Create(open("/q/sub/m")), MultiOp::Create(open("/q/sub/n"))];
+    zk.multi(&two).unwrap();
+    assert_eq!(stats(), "count=5,bytes=6");
+    let third = [MultiOp::Create(open("/q/sub/o"))];
+    assert!(zk.multi(&third).is_err());
+    for path in ["/q/sub/m", "/q/sub/n"] {
+        zk.delete(path, None).unwrap();
+    }
+
+    // Ephemerals count, and go with their session.
+    let owner = place.client("");
+    owner.create("/q/sub/e", b"8", CreateMode::Ephemeral).unwrap();
+    assert_eq!(stats(), "count=4,bytes=5");
+    owner.close().unwrap();
+    assert_eq!(stats(), "count=3,bytes=4");
+
+    // A quota within a quota: the nearest counts alone, and starts with what there is.
+    create("/zookeeper/quota/q/sub/a", "").unwrap();
+    create("/zookeeper/quota/q/sub/a/zookeeper_limits", "count=0,bytes=0").unwrap();
+    create("/zookeeper/quota/q/sub/a/zookeeper_stats", "").unwrap();
+    let inner = || quota_text(&zk, "/zookeeper/quota/q/sub/a/zookeeper_stats");
+    assert_eq!((inner().as_str(), stats().as_str()), ("count=2,bytes=3", "count=3,bytes=4"));
+    create("/q/sub/a/f", "more than soft limits allow").unwrap();
+    assert_eq!((inner().as_str(), stats().as_str()), ("count=3,bytes=30", "count=3,bytes=4"));
+
+    // Statistics are texts like any other: what they say is what counts.
+    zk.set_data(STATS, b"count=4,bytes=1;byteHardLimit=-1", None).unwrap();
+    assert_eq!(code(create("/q/sub/g", "")), QuotaExceeded);
+    zk.delete("/q/sub/a/f", None).unwrap();
+    zk.delete("/q/sub/a/c", None).unwrap();
+    zk.delete("/q/sub/a", None).unwrap();
+    // Limits that are gone limit nothing.
+    assert_eq!(stats(), "count=4,bytes=1;byteHardLimit=-1");
+    zk.delete(LIMITS, None).unwrap();
+    create("/q/sub/g", "a long text that would be too long").unwrap();
+    assert_eq!(stats(), "count=4,bytes=1;byteHardLimit=-1");
+    zk.close().unwrap();
+}
+
 fn configuration(place: &Place) {
     let zk = place.client("/nowhere");
     let (_, stat) = zk.get_config().unwrap();
@@ -327,6 +428,7 @@ fn all(place: &Place) {
     counts_and_ephemerals(place);
     multis(place);
     watches(place);
+    quotas(place);
     configuration(place);
     refusals(place);
 }
@@ -335,14 +437,19 @@ fn all(place: &Place) {
 fn every_operation_on_the_embedded_ensemble() {
     for release in [Release::V3_8, Release::V3_9] {
         let ensemble =
-            EmbeddedEnsemble::builder().release(release).extended_types().start().unwrap();
+            EmbeddedEnsemble::builder().release(release).extended_types().enforce_quota();
+        let ensemble = ensemble.start().unwrap();
         all(&Place { connect_string: ensemble.connect_string(), release });
     }
 }
 
 #[test]
 fn every_operation_on_a_real_zookeeper() {
-    let ensemble = RealEnsemble::builder().property("extendedTypesEnabled", true).start().unwrap();
+    let ensemble = RealEnsemble::builder()
+        .property("extendedTypesEnabled", true)
+        .property("enforceQuota", true)
+        .start()
+        .unwrap();
     all(&Place { connect_string: ensemble.connect_string(), release: Release::V3_8 });
 }
 

@@ -53,6 +53,7 @@ impl<'l> Replay<'l> {
             }
             "ext" => {
                 config.extended_types = true;
+                config.enforce_quota = true;
                 config.container_check_interval = Duration::from_millis(1000);
                 config.super_digest = Some("super:WLNJiU7QDqi2c9alw09v8vrp3hU=".into());
             }

@@ -105,6 +105,13 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Refuses what goes beyond the hard limit of a quota (ZooKeeper's `enforceQuota`); unless told
+    /// so, quotas count and warn only.
+    pub fn enforce_quota(mut self) -> Self {
+        self.engine.enforce_quota = true;
+        self
+    }
+
     /// Binds all ports and serves. It takes about a millisecond, and clients can connect when it
     /// returns.
     ///

@@ -55,6 +55,9 @@ pub struct EngineConfig {
     pub release: Release,
     /// `zookeeper.extendedTypesEnabled`: whether znodes can have a time to live.
     pub extended_types: bool,
+    /// `zookeeper.enforceQuota`: whether a hard limit of a quota refuses what goes beyond it.
+    /// Without, quotas count and warn. Off.
+    pub enforce_quota: bool,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`: `user:digest` of an identity to which
     /// no ACL applies.
     pub super_digest: Option<String>,
@@ -80,6 +83,7 @@ impl Default for EngineConfig {
             session_limit: usize::MAX,
             release: Release::default(),
             extended_types: false,
+            enforce_quota: false,
             super_digest: None,
             container_check_interval: Duration::from_secs(60),
             container_never_used: None,

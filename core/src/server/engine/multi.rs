@@ -21,6 +21,7 @@ impl Engine {
     ) {
         let release = self.config.release;
         let Some(mut transaction) = self.transaction(conn, moved) else { return };
+        transaction.look_back();
         let (mut outcomes, mut failed) = (Vec::new(), None);
         for item in items.iter() {
             let done = match as_release(item, release) {

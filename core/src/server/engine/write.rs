@@ -14,7 +14,7 @@ use crate::path;
 use crate::server::acl::{AclList, Identity};
 use crate::server::event::CloseReason;
 use crate::server::text::canonical;
-use crate::server::tree::{Kind, NewNode, NodeId, Tree, Txn, Undo};
+use crate::server::tree::{Difference, Kind, NewNode, NodeId, Quotas, Tree, Txn, Undo};
 use crate::wire::{
     Acl, Create, CreateMode, CreateTtl, List, MultiOp, OpCode, Perms, Request, SessionId, Stat,
     Ustring, Writer, Xid, Zxid,
@@ -73,10 +73,30 @@ pub(super) struct Client<'a> {
     pub(super) extended_types: bool,
 }
 
+/// Which quotas a transaction keeps to.
+pub(super) enum Enforced {
+    Nothing,
+    /// Those of the tree as it is.
+    Present,
+    /// Those of the tree before a multi: what the multi itself has done does not count.
+    Past(Quotas),
+}
+
+impl Enforced {
+    fn check(&self, tree: &Tree, path: &[u8], more: Difference) -> Result<(), ErrorCode> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Present => tree.check_quota(path, more),
+            Self::Past(quotas) => quotas.check(path, more),
+        }
+    }
+}
+
 /// One transaction as it goes on.
 pub(super) struct Transaction<'a> {
     pub(super) tree: &'a mut Tree,
     pub(super) client: Client<'a>,
+    pub(super) enforced: Enforced,
     pub(super) txn: Txn,
     pub(super) undo: Vec<Undo>,
     pub(super) changes: Vec<Change>,
@@ -131,7 +151,11 @@ impl Engine {
             extended_types: self.config.extended_types,
         };
         let (undo, changes) = (Vec::new(), Vec::new());
-        Some(Transaction { tree: &mut self.tree, client, txn, undo, changes })
+        let enforced = match self.config.enforce_quota && self.tree.has_quotas() {
+            true => Enforced::Present,
+            false => Enforced::Nothing,
+        };
+        Some(Transaction { tree: &mut self.tree, client, enforced, txn, undo, changes })
     }
 
     fn answer(&mut self, conn: ConnectionId, xid: Xid, result: Result<Outcome, ErrorCode>) {
@@ -208,6 +232,7 @@ impl Transaction<'_> {
         if matches!(parent.kind, Kind::Ephemeral(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        self.enforced.check(self.tree, &path, Difference::created(create.data))?;
         let parent_acl = parent.acl.clone();
         let new = NewNode { data: create.data.map(Box::from), acl: acl.clone(), kind };
         let (id, undo) =
@@ -270,6 +295,7 @@ impl Transaction<'_> {
         let (path, id) = self.existing(path)?;
         let node = self.tree.node(id).ok_or(ErrorCode::NoNode)?;
         node.acl.check(Perms::WRITE, self.client.identities)?;
+        self.enforced.check(self.tree, &path, Difference::set(node.data.as_deref(), data))?;
         check_version(node.version, version)?;
         let acl = node.acl.clone();
         let undo = self.tree.set_data(id, data.map(Box::from), self.txn);
@@ -324,6 +350,13 @@ impl Transaction<'_> {
 
     fn stat(&self, id: NodeId) -> Result<Outcome, ErrorCode> {
         self.tree.node(id).map(|node| Outcome::Stat(node.stat())).ok_or(ErrorCode::SystemError)
+    }
+
+    /// Keeps to the quotas as they are now, whatever the transaction does.
+    pub(super) fn look_back(&mut self) {
+        if let Enforced::Present = self.enforced {
+            self.enforced = Enforced::Past(self.tree.quotas());
+        }
     }
 
     /// Takes everything back that has been done so far.

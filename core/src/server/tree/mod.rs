@@ -4,6 +4,7 @@
 //! `DataTree`, `DataNode`, 3.8.0.
 
 mod node;
+mod quota;
 mod undo;
 
 use alloc::boxed::Box;
@@ -12,6 +13,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub(super) use node::{Kind, Node};
+use quota::Limited;
+pub(super) use quota::{Difference, Quotas};
+use undo::Before;
 pub(super) use undo::Undo;
 
 use super::acl::AclList;
@@ -47,6 +51,7 @@ pub(super) struct Tree {
     ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
     /// Containers and znodes with a time to live.
     reapable: BTreeSet<NodeId>,
+    limited: Limited,
     /// The ACL of znodes that anyone may do anything with.
     pub(super) open: AclList,
 }
@@ -60,6 +65,7 @@ impl Tree {
             free: Vec::new(),
             ephemerals: BTreeMap::new(),
             reapable: BTreeSet::new(),
+            limited: Limited::new(),
             open: open.clone(),
         };
         tree.nodes.push(Some(Node::initial(Arc::default(), NodeId::ROOT, open)));
@@ -173,20 +179,23 @@ impl Tree {
         let node = Node::new(Arc::clone(&name), parent, new, txn);
         let id = self.store(node);
         let parent_node = self.node_mut(parent)?;
-        let undo = Undo::create(id, parent_node);
-        parent_node.children.insert(name, id);
-        parent_node.creations = parent_node.creations.wrapping_add(1);
+        let (creations, pzxid) = (parent_node.creations, parent_node.pzxid);
+        parent_node.children.insert(Arc::clone(&name), id);
+        parent_node.creations = creations.wrapping_add(1);
         parent_node.pzxid = txn.zxid;
-        Some((id, undo))
+        let counted = self.has_quotas() || quota::is_own(&name);
+        let recount = if counted { self.quota_created(id) } else { None };
+        Some((id, Undo::Create { id, creations, pzxid, recount }))
     }
 
     /// Deletes a znode without children that is not the root.
     pub(super) fn delete(&mut self, id: NodeId, txn: Txn) -> Option<Undo> {
+        let recount = if self.has_quotas() { self.quota_deleted(id) } else { None };
         let node = self.unstore(id)?;
         let parent = self.node_mut(node.parent)?;
         let pzxid = core::mem::replace(&mut parent.pzxid, txn.zxid);
         parent.children.remove(&node.name);
-        Some(Undo::Delete { id, node: Box::new(node), pzxid })
+        Some(Undo::Delete { id, node: Box::new(node), pzxid, recount })
     }
 
     pub(super) fn set_data(
@@ -196,11 +205,13 @@ impl Tree {
         txn: Txn,
     ) -> Option<Undo> {
         let node = self.node_mut(id)?;
-        let before = core::mem::replace(&mut node.data, data);
-        let undo = Undo::set_data(id, node, before);
+        let more = Difference::set(node.data.as_deref(), data.as_deref());
+        let before = Before::of(node);
+        let data = core::mem::replace(&mut node.data, data);
         node.version = node.version.wrapping_add(1);
         (node.mzxid, node.mtime) = (txn.zxid, txn.time);
-        Some(undo)
+        let recount = if self.has_quotas() { self.quota_set(id, more) } else { None };
+        Some(Undo::SetData { id, data, before, recount })
     }
 
     pub(super) fn set_acl(&mut self, id: NodeId, acl: AclList) {
