@@ -187,3 +187,9 @@ fn zkcli_creates_reads_lists_and_deletes() {
 fn the_java_client_cannot_tell_the_ensemble_from_zookeeper() {
     against_both(&Program::java(&source("Driver.java")).unwrap(), "/java", 144);
 }
+
+/// All that Apache's C client can do; it finds the same at a real ZooKeeper.
+#[test]
+fn the_c_client_cannot_tell_the_ensemble_from_zookeeper() {
+    against_both(&Program::c(&source("driver.c")).unwrap(), "/c", 115);
+}

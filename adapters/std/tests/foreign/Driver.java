@@ -236,6 +236,7 @@ public final class Driver {
 
     private static void oneShot(Session a, Session b) throws Exception {
         String dir = a.create(root + "/watches", CreateMode.PERSISTENT);
+        b.sync();
         Log log = new Log();
         same("an exists watch waits for a znode", null, b.zk.exists(dir + "/x", log));
         b.zk.getChildren(dir, log);
@@ -246,6 +247,7 @@ public final class Driver {
         a.zk.setData(dir + "/x", bytes("1"), -1);
         log.next("a data watch", "NodeDataChanged " + dir + "/x");
         a.zk.setData(dir + "/x", bytes("2"), -1);
+        b.sync();
         b.zk.getData(dir + "/x", log, null);
         b.zk.getChildren(dir + "/x", log);
         b.zk.getChildren(dir, log);
@@ -258,6 +260,7 @@ public final class Driver {
 
     private static void order(Session a, Session b) throws Exception {
         String path = a.create(root + "/order", CreateMode.PERSISTENT);
+        b.sync();
         boolean right = true;
         for (int i = 1; i <= 50; i++) {
             Log log = new Log();
@@ -284,6 +287,7 @@ public final class Driver {
 
     private static void persistent(Session a, Session b) throws Exception {
         String dir = a.create(root + "/persistent", CreateMode.PERSISTENT);
+        b.sync();
         Log one = new Log();
         Log deep = new Log();
         Session c = new Session(all, TIMEOUT); // before 3.9 a session has one mode for a path
@@ -323,6 +327,7 @@ public final class Driver {
 
     private static void removed(Session a, Session b) throws Exception {
         String path = a.create(root + "/removed", CreateMode.PERSISTENT);
+        b.sync();
         Log data = new Log();
         Log children = new Log();
         b.zk.getData(path, data, null);
@@ -347,6 +352,7 @@ public final class Driver {
                 () -> b.zk.create(dir + "/x", null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT));
         a.zk.addAuthInfo("digest", bytes("ann:secret"));
         a.zk.create(dir + "/x", bytes("mine"), Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT);
+        b.sync();
         refused("not for others to read", Code.NOAUTH, () -> b.zk.getData(dir + "/x", false, null));
         refused("nor to write", Code.NOAUTH, () -> b.zk.setData(dir + "/x", null, -1));
         refused("nor to list", Code.NOAUTH, () -> b.zk.getChildren(dir + "/x", false));
@@ -374,11 +380,13 @@ public final class Driver {
         stat = a.zk.setACL(dir + "/x", Arrays.asList(acl.get(0),
                 new ACL(ZooDefs.Perms.READ, Ids.ANYONE_ID_UNSAFE)), 0);
         same("a changed acl has a version", 1, stat.getAversion());
+        b.sync();
         same("now others may read", "mine", text(b.zk.getData(dir + "/x", false, null)));
         refused("though not write", Code.NOAUTH, () -> b.zk.setData(dir + "/x", null, -1));
         refused("an old acl version", Code.BADVERSION, () -> a.zk.setACL(dir + "/x", acl, 0));
         a.zk.create(dir + "/ip", bytes("here"), Collections.singletonList(
                 new ACL(ZooDefs.Perms.READ, new Id("ip", "127.0.0.0/8"))), CreateMode.PERSISTENT);
+        b.sync();
         same("by address", "here", text(b.zk.getData(dir + "/ip", false, null)));
         Session c = new Session(all, TIMEOUT);
         c.zk.addAuthInfo("nonsense", bytes("x"));
@@ -414,6 +422,7 @@ public final class Driver {
     private static void moves(Session a, Session b) throws Exception {
         String dir = b.create(root + "/moves", CreateMode.PERSISTENT);
         b.create(dir + "/data", CreateMode.PERSISTENT);
+        a.sync();
         long id = a.zk.getSessionId();
         a.create(dir + "/mine", CreateMode.EPHEMERAL);
         Log once = new Log();
@@ -447,6 +456,7 @@ public final class Driver {
         String path = root + "/silent";
         try (Session q = new Session(quiet, SHORT)) {
             q.create(path, CreateMode.EPHEMERAL);
+            b.sync();
             Log log = new Log();
             b.zk.exists(path, log);
             ask("silence");
@@ -470,9 +480,10 @@ public final class Driver {
         ask("silence");
         Session heir = new Session(all, TIMEOUT, q.zk.getSessionId(), q.zk.getSessionPasswd());
         same("id and password are the session", q.zk.getSessionId(), heir.zk.getSessionId());
+        heir.sync();
         same("with all it owns", Collections.singletonList(path), heir.zk.getEphemerals());
         heir.zk.close();
-        b.zk.sync("/", (rc, p, context) -> { }, null);
+        b.sync();
         same("its heir can close it", null, b.zk.exists(path, false));
         ask("heal");
         q.states.next("who comes back late", "Disconnected");
@@ -484,6 +495,7 @@ public final class Driver {
         String path = root + "/expired";
         try (Session e = new Session(all, 10_000)) {
             e.create(path, CreateMode.EPHEMERAL);
+            b.sync();
             Log log = new Log();
             b.zk.exists(path, log);
             ask("expire " + Long.toHexString(e.zk.getSessionId()) + " " + hex(e.zk.getSessionPasswd()));
@@ -497,6 +509,7 @@ public final class Driver {
         String path = root + "/closing";
         Session c = new Session(all, 10_000);
         c.create(path, CreateMode.EPHEMERAL);
+        b.sync();
         Log log = new Log();
         b.zk.exists(path, log);
         c.zk.close();
@@ -527,6 +540,13 @@ public final class Driver {
 
         String create(String path, CreateMode mode) throws Exception {
             return zk.create(path, null, OPEN, mode);
+        }
+
+        /** Waits until its server has seen all that others have done: it may be behind. */
+        void sync() throws Exception {
+            CountDownLatch done = new CountDownLatch(1);
+            zk.sync("/", (rc, path, context) -> done.countDown(), null);
+            check(null, done.await(PATIENCE, TimeUnit.MILLISECONDS));
         }
 
         /** Waits until it is connected again, should it have lost its server as well. */
