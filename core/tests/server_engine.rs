@@ -380,22 +380,3 @@ fn the_releases_differ_where_they_did() {
         assert_eq!(found, exists);
     }
 }
-
-#[test]
-fn four_letters_are_answered_in_text() {
-    let (mut world, server) = World::standalone();
-    let ask = |world: &mut World, word: &[u8]| {
-        let conn = world.open(server);
-        world.send(conn, word);
-        let text = String::from_utf8(world.drain(conn)).unwrap();
-        assert_eq!(world.engine.poll_link(conn), ServerLink::Down);
-        text
-    };
-    assert_eq!(ask(&mut world, b"ruok"), "imok");
-    assert_eq!(ask(&mut world, b"isro"), "rw");
-    let text = ask(&mut world, b"srvr");
-    assert!(text.contains("\nMode: standalone\nNode count: 5\n"), "{text}");
-    let refusal = "wchc is not executed because it is not in the whitelist.\n";
-    assert_eq!(ask(&mut world, b"wchc"), refusal);
-    assert_eq!(ask(&mut world, b"zzzz"), "");
-}

@@ -22,11 +22,6 @@ use server_replay::Replay;
 
 /// Scenarios that are not replayed, and why.
 const SKIPPED: &[(&str, &str)] = &[
-    ("fourlw_basic", "statistics of another server; wchs is not answered yet"),
-    ("fourlw_not_whitelisted", "the white list is not configurable yet: ruok is answered"),
-    ("fourlw_sessions", "dump, cons, stat, wchc and wchp are not answered yet"),
-    ("limit_connection_throttle", "no connection throttle yet"),
-    ("limit_max_client_cnxns", "no limit of connections per address yet"),
     ("local_session_no_upgrade", "no local sessions"),
     ("local_session_upgrade", "no local sessions"),
     ("read_only_mode", "no read-only mode yet"),

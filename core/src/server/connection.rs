@@ -188,6 +188,12 @@ pub(super) fn pull<'a>(
         }
         NextFrame::BadLength(raw) => {
             let word = raw.to_be_bytes();
+            if fresh && word == *b"stmk" {
+                let mask = inbox.behind_length().first_chunk()?;
+                let mask = u64::from_be_bytes(*mask);
+                answers.phase = Phase::Handshaking { read_only_byte: false };
+                return Some(ServerEvent::SetTraceMask(mask));
+            }
             if fresh && word.iter().all(u8::is_ascii_lowercase) {
                 answers.phase = Phase::Handshaking { read_only_byte: false };
                 return Some(ServerEvent::FourLetterWord(word));

@@ -47,6 +47,8 @@ pub enum ServerEvent<'a> {
     },
     /// Four letters instead of a handshake: answer with `text`, or `shut`.
     FourLetterWord([u8; 4]),
+    /// The word `stmk`, which brings a number with it: answer with `text`, or `shut`.
+    SetTraceMask(u64),
 }
 
 /// What is to be done with a transport.
@@ -104,6 +106,23 @@ pub enum CloseReason {
     },
     /// There is no memory for one more session.
     TrackerFull,
+    /// As many clients as may are connected to the server from the same address.
+    TooManyFromAddress {
+        /// How many may.
+        limit: usize,
+    },
+    /// As many clients as may are connected to the server.
+    TooManyConnections {
+        /// How many may.
+        limit: usize,
+    },
+    /// More handshakes came in a short time than the server answers.
+    Throttled,
+    /// Too many bytes of large requests are on their way.
+    LargeRequests {
+        /// Bytes of the request that was one too many.
+        len: usize,
+    },
     /// The server was stopped.
     ServerStopped,
 }
@@ -128,6 +147,14 @@ impl fmt::Display for CloseReason {
                 write!(f, "client does not read: {needed} bytes to send, room for {free}")
             }
             Self::TrackerFull => f.write_str("no memory for one more session"),
+            Self::TooManyFromAddress { limit } => {
+                write!(f, "more than {limit} connections from its address")
+            }
+            Self::TooManyConnections { limit } => write!(f, "more than {limit} connections"),
+            Self::Throttled => f.write_str("too many handshakes at once"),
+            Self::LargeRequests { len } => {
+                write!(f, "no room for a large request of {len} bytes beside others")
+            }
             Self::ServerStopped => f.write_str("server stopped"),
         }
     }

@@ -163,11 +163,17 @@ impl<'b> SessionTracker<'b> {
     /// # Source
     /// `ZooKeeperServer.processConnectRequest`, 3.8.0.
     pub fn negotiate(&self, requested: i32) -> Duration {
+        let (min, max) = self.timeouts();
+        let granted = Duration::from_wire_millis(requested).max(min).min(max);
+        Duration::from_wire_millis(granted.as_wire_millis())
+    }
+
+    /// The least and the greatest timeout that is granted.
+    pub(super) fn timeouts(&self) -> (Duration, Duration) {
         let TrackerConfig { tick, min_session_timeout, max_session_timeout, .. } = self.config;
         let min = min_session_timeout.unwrap_or(tick.scaled(2, 1));
         let max = max_session_timeout.unwrap_or(tick.scaled(20, 1));
-        let granted = Duration::from_wire_millis(requested).max(min).min(max);
-        Duration::from_wire_millis(granted.as_wire_millis())
+        (min, max)
     }
 
     /// Starts a session that speaks through `server`. Its time runs from now.
@@ -290,6 +296,13 @@ impl<'b> SessionTracker<'b> {
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, Duration, ServerId)> + '_ {
         let live = self.slots.all().iter().filter(|slot| slot.state == SlotState::Live);
         live.map(|slot| (slot.id, Duration::from_millis(slot.timeout.into()), slot.owner))
+    }
+
+    /// The sessions that are alive, and the end of the tick that each expires in.
+    #[cfg(feature = "alloc")]
+    pub(super) fn expiries(&self) -> impl Iterator<Item = (SessionId, Instant)> + '_ {
+        let live = self.slots.all().iter().filter(|slot| slot.state == SlotState::Live);
+        live.map(|slot| (slot.id, Instant::from_millis(slot.expiry)))
     }
 
     fn live(&self, session: SessionRef) -> Option<&SessionSlot> {

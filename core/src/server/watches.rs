@@ -188,6 +188,26 @@ impl Watches {
         }
     }
 
+    /// The paths in the table of data watches that a connection watches.
+    pub(super) fn data_paths(&self, conn: ConnectionId) -> impl Iterator<Item = &[u8]> + '_ {
+        let places = self.by_connection.get(&conn).into_iter().flatten();
+        places.filter(|(table, _)| *table == Table::Data).map(|(_, path)| &**path)
+    }
+
+    /// How many watches a connection has. ZooKeeper keeps a recursive one in both tables.
+    pub(super) fn count(&self, conn: ConnectionId) -> usize {
+        let Some(places) = self.by_connection.get(&conn) else { return 0 };
+        let twice = |(table, path): &(Table, Arc<[u8]>)| {
+            *table == Table::Data
+                && self.is_armed(Table::Data, path, conn, Modes::RECURSIVE)
+                && !self.is_armed(Table::Child, path, conn, Modes::ANY)
+        };
+        // Without any recursive watch, no path is looked at.
+        let recursive =
+            if self.recursive == 0 { 0 } else { places.iter().filter(|p| twice(p)).count() };
+        places.len().saturating_add(recursive)
+    }
+
     fn forget_path(&mut self, table: Table, path: &Arc<[u8]>, conn: ConnectionId) {
         if let Some(paths) = self.by_connection.get_mut(&conn) {
             paths.remove(&(table, Arc::clone(path)));

@@ -153,6 +153,18 @@ impl<'b> Inbox<'b> {
         self.buf.bytes().get(range).unwrap_or_default()
     }
 
+    /// What has arrived behind the length field at the head.
+    pub(crate) fn behind_length(&self) -> &[u8] {
+        self.head().map_or(&[], |(_, arrived)| arrived)
+    }
+
+    /// The length of the frame under way, if that has arrived and the rest has not; 0 if not.
+    pub(crate) fn awaited(&self) -> usize {
+        let Some((length, arrived)) = self.head() else { return 0 };
+        let len = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        if len > arrived.len() { len } else { 0 }
+    }
+
     /// The length field at the head and what has arrived behind it, if the length has.
     #[inline]
     fn head(&self) -> Option<(&[u8; LENGTH_BYTES], &[u8])> {

@@ -1,13 +1,16 @@
 //! Plays a capture: its client's frames to an engine, the engine's frames against its server's.
 
 mod compare;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use compare::{hex, long, to_hex};
 use serde_json::Value;
 use zk_session::Duration;
-use zk_session::server::{ConnectionId, EngineConfig, Release, ServerId, ServerLink};
+use zk_session::server::{
+    ConnectionId, EngineConfig, FourLetterWords, Release, ServerId, ServerLink,
+};
 
 use crate::server_common::{World, decode};
 
@@ -50,6 +53,12 @@ impl<'l> Replay<'l> {
             "small" => {
                 config.frame_limit = 4096;
                 config.sessionless_timeout = Duration::from_millis(1000);
+                config.max_client_connections = 3;
+                config.four_letter_words = FourLetterWords::SRVR;
+            }
+            "throttle" => {
+                config.connection_throttle_tokens = 2;
+                config.connection_throttle_fill_time = Duration::from_secs(600);
             }
             "ext" => {
                 config.extended_types = true;
@@ -233,7 +242,24 @@ impl<'l> Replay<'l> {
         }
     }
 
+    /// The whole answer to a four-letter word.
+    fn text(&mut self, label: &str, line: &Value) -> Step {
+        let conn = self.conns.get(label).ok_or("not open")?;
+        let ours = String::from_utf8(self.world.drain(conn.id)).map_err(|e| e.to_string())?;
+        let theirs = line["decoded"]["text"].as_str().unwrap();
+        let known = self.sessions.iter().map(|(theirs, (ours, ..))| (*theirs, *ours)).collect();
+        let mine = self.sessions.values().map(|(ours, ..)| (*ours, *ours)).collect();
+        let (our_lines, their_lines) = (words::lines(&ours, &mine), words::lines(theirs, &known));
+        if our_lines != their_lines || ours.ends_with('\n') != theirs.ends_with('\n') {
+            return Err(format!("{ours}\n  instead of\n{theirs}"));
+        }
+        Ok(())
+    }
+
     fn answer(&mut self, label: &str, line: &Value) -> Step {
+        if line["kind"] == "fourlw" {
+            return self.text(label, line);
+        }
         self.receive(label);
         if self.conns.get(label).ok_or("not open")?.queue.is_empty() {
             let id = self.conns[label].id;

@@ -1,8 +1,9 @@
 //! How an engine behaves, and what it tells of itself.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use super::ConnectionId;
+use super::{ConnectionId, FourLetterWords};
 use crate::server::connection::FRAME_LIMIT;
 use crate::server::tracker::{ServerId, TrackerConfig};
 use crate::time::Duration;
@@ -67,6 +68,35 @@ pub struct EngineConfig {
     /// `znode.container.maxNeverUsedIntervalMs`: how long a container that never had a child stays;
     /// `None`: for ever.
     pub container_never_used: Option<Duration>,
+    /// `4lw.commands.whitelist`: the four-letter words that are answered. All of them, as for tests
+    /// and tools; ZooKeeper answers `srvr` alone unless told otherwise.
+    pub four_letter_words: FourLetterWords,
+    /// What `envi` tells beside the version: names and values. None.
+    pub environment: Vec<(String, String)>,
+    /// `maxClientCnxns`: connections to each server from one address; 0: any number. Any, for all
+    /// clients of an embedded server come from the same address; ZooKeeper's default is 60.
+    pub max_client_connections: usize,
+    /// `maxCnxns`: connections to each server; 0: any number. Any.
+    pub max_connections: usize,
+    /// `connection_throttle_tokens`: handshakes that each server answers at once before it drops
+    /// them; 0: any number. Any.
+    pub connection_throttle_tokens: u32,
+    /// `connection_throttle_fill_time`: the span after which tokens come back. 1 ms.
+    pub connection_throttle_fill_time: Duration,
+    /// `connection_throttle_fill_count`: how many tokens come back in that span. 1.
+    pub connection_throttle_fill_count: u32,
+    /// `connection_throttle_weight_enabled`: whether a new session takes three tokens and a resumed
+    /// one two, instead of one each. No.
+    pub connection_throttle_weights: bool,
+    /// `globalOutstandingLimit`: requests to each server whose answers have not left, above which it
+    /// reads only from clients who have taken all of theirs. Requests are executed as they arrive;
+    /// what can pile up is answers that nobody takes. 1,000.
+    pub global_outstanding_limit: usize,
+    /// `largeRequestThreshold`: bytes above which a request is large; `None`: none is. None.
+    pub large_request_threshold: Option<usize>,
+    /// `largeRequestMaxBytes`: bytes of large requests that may be on their way to a server at the
+    /// same time; the connection of one more is closed. 100 MiB.
+    pub large_request_max_bytes: usize,
 }
 
 impl Default for EngineConfig {
@@ -87,6 +117,17 @@ impl Default for EngineConfig {
             super_digest: None,
             container_check_interval: Duration::from_secs(60),
             container_never_used: None,
+            four_letter_words: FourLetterWords::ALL,
+            environment: Vec::new(),
+            max_client_connections: 0,
+            max_connections: 0,
+            connection_throttle_tokens: 0,
+            connection_throttle_fill_time: Duration::from_millis(1),
+            connection_throttle_fill_count: 1,
+            connection_throttle_weights: false,
+            global_outstanding_limit: 1000,
+            large_request_threshold: None,
+            large_request_max_bytes: 100 << 20,
         }
     }
 }

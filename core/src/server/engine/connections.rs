@@ -6,8 +6,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::EngineConfig;
+use super::fronts::Fronts;
+use super::stats::{ConnectionStats, Executed};
 use crate::server::acl::Identity;
 use crate::server::connection::{Answers, ServerConnection};
+use crate::server::event::{CloseReason, ServerLink};
 use crate::server::tracker::{ServerId, SessionRef, bucket};
 use crate::storage::{Buf, Inbox};
 use crate::time::{Duration, Instant};
@@ -36,11 +39,22 @@ impl ConnectionId {
 /// One connection and what the engine knows of it.
 pub(super) struct Conn {
     pub(super) server: ServerId,
+    pub(super) peer: SocketAddr,
     pub(super) connection: ServerConnection<'static>,
     pub(super) session: Option<Attached>,
     pub(super) identities: Vec<Identity>,
     /// When bytes last went either way.
     pub(super) moved: Instant,
+    /// When bytes last came in.
+    pub(super) received: Instant,
+    pub(super) opened: Instant,
+    pub(super) stats: ConnectionStats,
+    /// Requests executed since all answers had left.
+    pub(super) owed: usize,
+    /// Bytes of the large request that is on its way in.
+    large: usize,
+    /// Whether its server counts it.
+    admitted: bool,
     /// When it will be looked at for idleness.
     look_at: Instant,
     ready: bool,
@@ -62,6 +76,12 @@ impl Conn {
         self.connection.answers.is_open()
     }
 
+    /// When it will have been idle for too long.
+    pub(super) fn idle_at(&self, config: &EngineConfig) -> Instant {
+        let session = self.session.map(|attached| attached.timeout);
+        idle_at(self.moved, session.unwrap_or(config.sessionless_timeout), config)
+    }
+
     /// Whether it may read and execute: the peer takes what it asked for.
     pub(super) fn may_run(&self, config: &EngineConfig) -> bool {
         self.is_open() && self.connection.answers.pending().len() <= config.pause_above()
@@ -79,18 +99,21 @@ struct Slot {
 pub(super) struct Connections {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    pub(super) fronts: Fronts,
     ready: VecDeque<ConnectionId>,
     idle: BTreeSet<(Instant, ConnectionId)>,
 }
 
 impl Connections {
+    /// Adds a connection; one too many is to be closed for the reason given.
     pub(super) fn insert(
         &mut self,
         now: Instant,
         server: ServerId,
         peer: SocketAddr,
         config: &EngineConfig,
-    ) -> ConnectionId {
+    ) -> (ConnectionId, Result<(), CloseReason>) {
+        let admitted = self.fronts.admit(server, peer.ip(), config);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX)
@@ -99,10 +122,17 @@ impl Connections {
         let transmit = Buf::owned(config.outbox_limit);
         let conn = Conn {
             server,
+            peer,
             connection: ServerConnection::new(recv, transmit, config.frame_limit),
             session: None,
             identities: Vec::from([Identity::of_peer(peer.ip())]),
             moved: now,
+            received: now,
+            opened: now,
+            stats: ConnectionStats::default(),
+            owed: 0,
+            large: 0,
+            admitted: admitted.is_ok(),
             look_at: Instant::ORIGIN,
             ready: false,
         };
@@ -112,7 +142,7 @@ impl Connections {
             slot.conn = Some(Box::new(conn));
         }
         self.watch_idle(id, idle_at(now, config.sessionless_timeout, config));
-        id
+        (id, admitted)
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Conn>> {
@@ -121,6 +151,12 @@ impl Connections {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         self.idle.remove(&(conn.look_at, id));
+        let front = self.fronts.get_mut(conn.server);
+        front.outstanding = front.outstanding.saturating_sub(conn.owed);
+        front.large_bytes = front.large_bytes.saturating_sub(conn.large);
+        if conn.admitted {
+            self.fronts.dismiss(conn.server, conn.peer.ip());
+        }
         Some(conn)
     }
 
@@ -139,6 +175,105 @@ impl Connections {
             let conn = slot.conn.as_deref()?;
             Some((ConnectionId { generation: slot.generation, index }, conn))
         })
+    }
+
+    /// The connections of a server.
+    pub(super) fn of(&self, server: ServerId) -> impl Iterator<Item = (ConnectionId, &Conn)> + '_ {
+        self.ids().filter(move |(_, conn)| conn.server == server)
+    }
+
+    /// Whether a connection is not to be read now: its client does not take its answers.
+    pub(super) fn is_paused(&self, id: ConnectionId, config: &EngineConfig) -> bool {
+        self.get(id).is_none_or(|conn| {
+            let waiting = || self.fronts.get(conn.server).outstanding;
+            !conn.may_run(config) || (conn.owed > 0 && waiting() > config.global_outstanding_limit)
+        })
+    }
+
+    /// A four-letter word has come in.
+    pub(super) fn word_received(&mut self, id: ConnectionId) {
+        let Some(conn) = self.get_mut(id) else { return };
+        conn.stats.received = conn.stats.received.wrapping_add(1);
+        let server = conn.server;
+        let stats = &mut self.fronts.get_mut(server).stats;
+        stats.received = stats.received.wrapping_add(1);
+    }
+
+    /// Requests were executed.
+    pub(super) fn executed(&mut self, id: ConnectionId, now: Instant, zxid: Zxid, done: Executed) {
+        if done.requests == 0 {
+            return;
+        }
+        let Some(conn) = self.get_mut(id) else { return };
+        let (latency, waits) =
+            (now.since(conn.received), !conn.connection.answers.pending().is_empty());
+        let stats = &mut conn.stats;
+        stats.received = stats.received.wrapping_add(done.requests);
+        stats.latency.record(latency, done.requests);
+        if let Some((op, xid)) = done.last {
+            (stats.last_op, stats.last_zxid, stats.last_response) = (op.letters(), zxid, now);
+            if xid.0 >= 0 {
+                stats.last_cxid = Some(xid);
+            }
+        }
+        let owed = if waits { usize::try_from(done.requests).unwrap_or(usize::MAX) } else { 0 };
+        conn.owed = conn.owed.saturating_add(owed);
+        let server = conn.server;
+        let front = self.fronts.get_mut(server);
+        front.outstanding = front.outstanding.saturating_add(owed);
+        front.stats.received = front.stats.received.wrapping_add(done.requests);
+        front.stats.latency.record(latency, done.requests);
+    }
+
+    /// A frame was written to a connection.
+    #[inline]
+    pub(super) fn sent(&mut self, id: ConnectionId) {
+        let Some(conn) = self.get_mut(id) else { return };
+        conn.stats.sent = conn.stats.sent.wrapping_add(1);
+        let server = conn.server;
+        let stats = &mut self.fronts.get_mut(server).stats;
+        stats.sent = stats.sent.wrapping_add(1);
+    }
+
+    /// Once all answers have left or are lost, none is owed.
+    pub(super) fn settle(&mut self, id: ConnectionId) {
+        let Some(conn) = self.get_mut(id) else { return };
+        if conn.owed > 0 && conn.connection.answers.pending().is_empty() {
+            let (owed, server) = (core::mem::take(&mut conn.owed), conn.server);
+            let front = self.fronts.get_mut(server);
+            front.outstanding = front.outstanding.saturating_sub(owed);
+        }
+    }
+
+    /// Notes how long the large request is that a connection is receiving, 0 if none is.
+    ///
+    /// # Errors
+    /// There are too many bytes of them.
+    pub(super) fn receiving(
+        &mut self,
+        id: ConnectionId,
+        len: usize,
+        config: &EngineConfig,
+    ) -> Result<(), CloseReason> {
+        let len =
+            if config.large_request_threshold.is_some_and(|least| len > least) { len } else { 0 };
+        let Some(conn) = self.get_mut(id).filter(|conn| conn.large != len) else { return Ok(()) };
+        let (before, server) = (core::mem::replace(&mut conn.large, len), conn.server);
+        let front = self.fronts.get_mut(server);
+        front.large_bytes = front.large_bytes.saturating_sub(before).saturating_add(len);
+        if front.large_bytes > config.large_request_max_bytes && len > 0 {
+            front.counters.large_rejected = front.counters.large_rejected.wrapping_add(1);
+            return Err(CloseReason::LargeRequests { len });
+        }
+        Ok(())
+    }
+
+    /// Forgets what a server's connections have done.
+    pub(super) fn reset_stats(&mut self, server: ServerId) {
+        let conns = self.slots.iter_mut().filter_map(|slot| slot.conn.as_deref_mut());
+        for conn in conns.filter(|conn| conn.server == server) {
+            conn.stats = ConnectionStats::default();
+        }
     }
 
     /// Takes the receive buffer out, so that events can be lent from it while the rest of the
@@ -199,9 +334,10 @@ impl Connections {
     ) -> Option<ConnectionId> {
         while let Some((_, id)) = self.idle.first().copied().filter(|(at, _)| *at <= now) {
             self.idle.pop_first();
-            let Some(conn) = self.get(id).filter(|conn| conn.is_open()) else { continue };
-            let session = conn.session.map(|attached| attached.timeout);
-            let at = idle_at(conn.moved, session.unwrap_or(config.sessionless_timeout), config);
+            // One that is closing is looked at, too: its client may not take the last answer.
+            let up = |conn: &&Conn| conn.connection.poll_link() != ServerLink::Down;
+            let Some(conn) = self.get(id).filter(up) else { continue };
+            let at = conn.idle_at(config);
             if at <= now {
                 return Some(id);
             }

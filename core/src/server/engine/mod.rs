@@ -12,12 +12,15 @@
 
 mod config;
 mod connections;
-mod four_letter;
+mod fronts;
 mod multi;
 mod read;
 mod reap;
 mod session;
+mod stats;
+mod throttle;
 mod watching;
+mod words;
 mod write;
 
 use alloc::collections::BTreeMap;
@@ -27,6 +30,8 @@ use core::net::SocketAddr;
 pub use config::{EngineConfig, Release, SessionInfo};
 pub use connections::ConnectionId;
 use connections::Connections;
+use stats::Executed;
+pub use words::FourLetterWords;
 
 use super::connection;
 use super::event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
@@ -57,6 +62,10 @@ pub struct Engine {
     now: Instant,
     /// When containers and times to live are looked after next.
     reap_at: Instant,
+    /// Set and shown by four-letter words.
+    trace_mask: u64,
+    /// How many sessions have expired.
+    expired_sessions: u64,
 }
 
 impl Engine {
@@ -73,6 +82,8 @@ impl Engine {
             watches: Watches::default(),
             zxid: Zxid(0),
             now,
+            trace_mask: words::TRACE_MASK,
+            expired_sessions: 0,
         }
     }
 
@@ -80,13 +91,24 @@ impl Engine {
     pub fn add_server(&mut self) -> ServerId {
         let next = self.servers.last().map_or(1, |last| last.0.wrapping_add(1));
         self.servers.push(ServerId(next));
+        self.connections.fronts.get_mut(ServerId(next)).started = Some(self.now);
         ServerId(next)
     }
 
-    /// A client has connected to a server from `peer`.
+    /// Tells where clients reach a server: the four-letter word `conf` shows it.
+    pub fn set_address(&mut self, server: ServerId, address: SocketAddr) {
+        self.connections.fronts.get_mut(server).address = Some(address);
+    }
+
+    /// A client has connected to a server from `peer`. If there are too many, the connection's link
+    /// is `Down` at once.
     pub fn accept(&mut self, now: Instant, server: ServerId, peer: SocketAddr) -> ConnectionId {
         let now = self.advance(now);
-        self.connections.insert(now, server, peer, &self.config)
+        let (conn, admitted) = self.connections.insert(now, server, peer, &self.config);
+        if let Err(reason) = admitted {
+            self.cut(conn, reason);
+        }
+        conn
     }
 
     /// `n` bytes now lie at the start of the connection's [`Io::recv`].
@@ -94,7 +116,10 @@ impl Engine {
         let now = self.advance(now);
         let Some(state) = self.connections.get_mut(conn) else { return };
         state.connection.handle_received(now, n);
-        state.moved = now;
+        (state.moved, state.received) = (now, now);
+        let server = state.server;
+        let counters = &mut self.connections.fronts.get_mut(server).counters;
+        counters.bytes_received = counters.bytes_received.wrapping_add(bytes(n));
         self.run(conn);
     }
 
@@ -119,13 +144,17 @@ impl Engine {
     /// The first `n` bytes of the connection's [`poll_transmit`](Self::poll_transmit) have left.
     pub fn handle_transmitted(&mut self, now: Instant, conn: ConnectionId, n: usize) {
         let now = self.advance(now);
+        let paused = self.connections.is_paused(conn, &self.config);
         let Some(state) = self.connections.get_mut(conn) else { return };
-        let paused = !state.may_run(&self.config);
         state.connection.handle_transmitted(now, n);
         state.moved = now;
-        if !state.is_open() {
+        let (server, open) = (state.server, state.is_open());
+        let counters = &mut self.connections.fronts.get_mut(server).counters;
+        counters.bytes_sent = counters.bytes_sent.wrapping_add(bytes(n));
+        self.connections.settle(conn);
+        if !open {
             self.connections.mark_ready(conn);
-        } else if paused && state.may_run(&self.config) {
+        } else if paused && !self.connections.is_paused(conn, &self.config) {
             self.connections.mark_ready(conn);
             self.run(conn);
         }
@@ -147,10 +176,11 @@ impl Engine {
     /// Room for received bytes and bytes to send. There is no room for a client that does not take
     /// its replies; it becomes [ready](Self::poll_ready) when there is room again.
     pub fn poll_io(&mut self, conn: ConnectionId) -> Io<'_> {
+        let paused = self.connections.is_paused(conn, &self.config);
         let Some(state) = self.connections.get_mut(conn) else {
             return Io { recv: &mut [], transmit: &[] };
         };
-        if state.may_run(&self.config) {
+        if !paused {
             return state.connection.poll_io();
         }
         Io { recv: &mut [], transmit: state.connection.poll_transmit() }
@@ -171,9 +201,16 @@ impl Engine {
         let now = self.advance(now);
         while let Some(session) = self.tracker.poll_expired(now) {
             debug_event!("session {} expired", session);
+            self.expired_sessions = self.expired_sessions.wrapping_add(1);
             self.end_session(session, CloseReason::SessionExpired);
         }
         while let Some(conn) = self.connections.next_idle(now, &self.config) {
+            if let Some(state) = self.connections.get(conn).filter(|state| state.session.is_none())
+            {
+                let server = state.server;
+                let counters = &mut self.connections.fronts.get_mut(server).counters;
+                counters.sessionless_expired = counters.sessionless_expired.wrapping_add(1);
+            }
             self.cut(conn, CloseReason::Idle);
         }
         self.reap();
@@ -197,6 +234,16 @@ impl Engine {
     /// The connections of a server.
     pub fn connections(&self, server: ServerId) -> impl Iterator<Item = ConnectionId> + '_ {
         self.connections.ids().filter(move |(_, state)| state.server == server).map(|(id, _)| id)
+    }
+
+    /// How many connections a server has, those apart that it refused for being too many.
+    pub fn connection_count(&self, server: ServerId) -> usize {
+        self.connections.fronts.get(server).connections
+    }
+
+    /// How many requests to a server have answers that have not left.
+    pub fn outstanding(&self, server: ServerId) -> usize {
+        self.connections.fronts.get(server).outstanding
     }
 
     /// The connections of a server end at once; their sessions live on.
@@ -226,22 +273,33 @@ impl Engine {
     /// Starts a transaction.
     fn begin(&mut self) -> Txn {
         self.zxid = Zxid(self.zxid.0.wrapping_add(1));
-        let time = self.config.unix_time_at_origin.saturating_add_unsigned(self.now.as_millis());
-        Txn { zxid: self.zxid, time }
+        Txn { zxid: self.zxid, time: self.unix_millis(self.now) }
+    }
+
+    /// Milliseconds since 1970 at some instant.
+    fn unix_millis(&self, at: Instant) -> i64 {
+        self.config.unix_time_at_origin.saturating_add_unsigned(at.as_millis())
     }
 
     /// Executes what a connection has received, as far as its client takes the replies.
     fn run(&mut self, conn: ConnectionId) {
         let Some(mut inbox) = self.connections.take_inbox(conn) else { return };
+        let mut done = Executed::default();
         loop {
             let Some(state) = self.connections.get_mut(conn) else { return };
             if !state.may_run(&self.config) {
                 break;
             }
             let Some(event) = connection::pull(&mut inbox, state.answers()) else { break };
+            done.note(&event);
             self.execute(conn, event);
         }
+        let awaited = self.config.large_request_threshold.map_or(0, |_| inbox.awaited());
         self.connections.put_inbox(conn, inbox);
+        self.connections.executed(conn, self.now, self.zxid, done);
+        if let Err(reason) = self.connections.receiving(conn, awaited, &self.config) {
+            return self.cut(conn, reason);
+        }
         let Some(state) = self.connections.get(conn) else { return };
         if !state.is_open() {
             self.detach(conn);
@@ -255,6 +313,7 @@ impl Engine {
         match event {
             ServerEvent::Connect(request) => return self.connect(conn, &request),
             ServerEvent::FourLetterWord(word) => return self.four_letter(conn, word),
+            ServerEvent::SetTraceMask(mask) => return self.set_trace_mask(conn, mask),
             // The network layer answers these by itself: they touch no session.
             ServerEvent::Request { xid, request: Request::Auth { scheme, auth, .. }, .. } => {
                 return self.auth(conn, xid, scheme, auth);
@@ -321,8 +380,11 @@ impl Engine {
     }
 
     fn sent(&mut self, conn: ConnectionId, sent: Result<(), TransmitFull>) {
-        if let Err(TransmitFull { needed, free }) = sent {
-            self.cut(conn, CloseReason::SlowConsumer { needed, free });
+        match sent {
+            Ok(()) => self.connections.sent(conn),
+            Err(TransmitFull { needed, free }) => {
+                self.cut(conn, CloseReason::SlowConsumer { needed, free });
+            }
         }
     }
 
@@ -338,6 +400,7 @@ impl Engine {
     fn cut(&mut self, conn: ConnectionId, reason: CloseReason) {
         let Some(state) = self.connections.get_mut(conn) else { return };
         state.answers().cut(reason);
+        self.connections.settle(conn);
         self.detach(conn);
         self.connections.mark_ready(conn);
     }
@@ -351,6 +414,10 @@ impl Engine {
             conns.retain(|other| *other != conn);
         }
     }
+}
+
+fn bytes(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// Whether a request is a transaction, even when it fails.

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::connections::Attached;
+use super::throttle::Handshake;
 use super::{ConnectionId, Engine, SessionInfo};
 use crate::error::ErrorCode;
 use crate::server::acl::authenticate;
@@ -40,10 +41,19 @@ impl Engine {
     /// `ZooKeeperServer.processConnectRequest`, `.finishSessionInit`, 3.8.0.
     pub(super) fn connect(&mut self, conn: ConnectionId, request: &ConnectRequest<'_>) {
         let Some(server) = self.connections.get(conn).map(|state| state.server) else { return };
+        let resumes = request.session_id.is_some();
+        let front = self.connections.fronts.get_mut(server);
+        let handshake = if resumes { Handshake::Resume } else { Handshake::New };
+        if !front.throttle.take(self.now, handshake, &self.config) {
+            front.counters.throttled = front.counters.throttled.wrapping_add(1);
+            return self.cut(conn, CloseReason::Throttled);
+        }
+        front.counters.handshakes = front.counters.handshakes.wrapping_add(1);
         if request.last_zxid_seen > self.zxid {
             return self.cut(conn, CloseReason::ZxidAhead);
         }
-        let granted = if request.session_id.is_some() {
+        let granted = if resumes {
+            front.counters.revalidations = front.counters.revalidations.wrapping_add(1);
             // The older connection goes before the password is looked at.
             self.end_older(conn, request.session_id);
             let id = request.session_id;
@@ -67,6 +77,10 @@ impl Engine {
         let Granted { session, passwd, timeout } = granted;
         if let Some(state) = self.connections.get_mut(conn) {
             state.session = Some(Attached { session, timeout });
+            if !resumes {
+                (state.stats.last_op, state.stats.last_cxid) = ("SESS", Some(Xid(0)));
+                (state.stats.last_zxid, state.stats.last_response) = (self.zxid, self.now);
+            }
             self.attached.entry(session.id()).or_default().push(conn);
         }
         self.send(conn, |answers| answers.accept(session.id(), &passwd, timeout));
@@ -95,10 +109,12 @@ impl Engine {
         auth: Option<&[u8]>,
     ) {
         let Some(state) = self.connections.get_mut(conn) else { return };
-        let known = self.config.super_digest.as_deref();
+        let (known, server) = (self.config.super_digest.as_deref(), state.server);
         if authenticate(&mut state.identities, scheme, auth, known) {
             return self.send(conn, |answers| answers.reply(xid, Zxid(0), |_| {}));
         }
+        let counters = &mut self.connections.fronts.get_mut(server).counters;
+        counters.auth_failed = counters.auth_failed.wrapping_add(1);
         self.send(conn, |answers| answers.error(xid, Zxid(0), ErrorCode::AuthFailed));
         self.shut(conn, CloseReason::AuthFailed);
     }

@@ -162,6 +162,31 @@ impl Tree {
         self.ephemerals.get(&session).into_iter().flatten().copied()
     }
 
+    /// The sessions that have ephemeral znodes, and these.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<NodeId>)> + '_ {
+        self.ephemerals.iter().map(|(session, owned)| (*session, owned))
+    }
+
+    /// The bytes of all paths and data; looks at each znode.
+    ///
+    /// # Source
+    /// `DataTree.approximateDataSize`, 3.8.0.
+    pub(super) fn approximate_size(&self) -> usize {
+        // The root has a path of one byte, its children do not see it.
+        let (mut size, mut open) = (1_usize, Vec::from([(NodeId::ROOT, 0_usize)]));
+        while let Some((id, above)) = open.pop() {
+            let Some(node) = self.node(id) else { continue };
+            let path = match id {
+                NodeId::ROOT => 0,
+                _ => above.saturating_add(1).saturating_add(node.name.len()),
+            };
+            let data = node.data.as_ref().map_or(0, |data| data.len());
+            size = size.saturating_add(path).saturating_add(data);
+            open.extend(node.children.values().map(|child| (*child, path)));
+        }
+        size
+    }
+
     /// Containers and znodes with a time to live.
     pub(super) fn reapable(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.reapable.iter().copied()
