@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
@@ -37,7 +37,15 @@ pub struct Relay {
 #[derive(Debug)]
 struct Shared {
     target: SocketAddr,
+    shape: Shape,
     state: Mutex<State>,
+}
+
+/// How bytes pass while the wire is whole; 0 changes nothing.
+#[derive(Debug, Default)]
+struct Shape {
+    lag_ms: AtomicU64,
+    piece: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -71,7 +79,8 @@ impl Relay {
     pub fn start(target: SocketAddr) -> io::Result<Self> {
         let state =
             State { wire: Wire::Cut, links: BTreeMap::new(), next_link: 0, workers: Vec::new() };
-        let shared = Arc::new(Shared { target, state: Mutex::new(state) });
+        let shape = Shape::default();
+        let shared = Arc::new(Shared { target, shape, state: Mutex::new(state) });
         let relay = Self { port: ReservedPort::new()?, shared, door: Mutex::new(None) };
         relay.mend()?;
         Ok(relay)
@@ -119,6 +128,21 @@ impl Relay {
     /// After a cut: the port cannot be listened on again.
     pub fn mend(&self) -> io::Result<()> {
         self.open(Wire::Passing)
+    }
+
+    /// Holds whatever passes from now on back for `lag` in each direction, to the millisecond; zero
+    /// for a wire without latency.
+    ///
+    /// What comes meanwhile follows in one piece, so a long lag does not make a queue.
+    pub fn lag(&self, lag: Duration) {
+        let millis = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        self.shared.shape.lag_ms.store(millis, Ordering::SeqCst);
+    }
+
+    /// Passes bytes on in pieces of at most `bytes` from now on, each in a packet of its own where
+    /// the system lets it; 0 for as they come.
+    pub fn split(&self, bytes: usize) {
+        self.shared.shape.piece.store(bytes, Ordering::SeqCst);
     }
 
     /// How many connections of clients are open now; one counts until both of its sides are gone.
@@ -207,20 +231,20 @@ impl Shared {
     /// A link's life, on a thread of its own.
     fn serve(&self, id: u64, link: &Link) {
         if link.is_dark() {
-            link.pump(&link.client, None);
+            link.pump(&link.client, None, &self.shape);
         } else if let Ok(server) = TcpStream::connect_timeout(&self.target, DIAL_TIMEOUT) {
             let _ = server.set_nodelay(true);
             if let Some(server) = self.attach(id, link, server) {
                 thread::scope(|scope| {
-                    let back = || link.pump(server, Some(&link.client));
+                    let back = || link.pump(server, Some(&link.client), &self.shape);
                     match Builder::new().name("relay link back".into()).spawn_scoped(scope, back) {
-                        Ok(_) => link.pump(&link.client, Some(server)),
+                        Ok(_) => link.pump(&link.client, Some(server), &self.shape),
                         Err(_) => link.close(),
                     }
                 });
             }
         } else if link.is_dark() {
-            link.pump(&link.client, None); // silenced while dialling
+            link.pump(&link.client, None, &self.shape); // silenced while dialling
         }
         lock(&self.state).links.remove(&id);
         link.close();
@@ -233,12 +257,29 @@ impl Shared {
     }
 }
 
+impl Shape {
+    fn hold_back(&self) {
+        let lag = self.lag_ms.load(Ordering::SeqCst);
+        if lag > 0 {
+            thread::sleep(Duration::from_millis(lag));
+        }
+    }
+
+    fn pass_on(&self, bytes: &[u8], mut to: &TcpStream) -> io::Result<()> {
+        match self.piece.load(Ordering::SeqCst) {
+            0 => to.write_all(bytes),
+            piece => bytes.chunks(piece).try_for_each(|piece| to.write_all(piece)),
+        }
+    }
+}
+
 impl Link {
     /// Moves bytes until the sender ends or the link is closed; a dark link moves them nowhere.
-    fn pump(&self, mut from: &TcpStream, to: Option<&TcpStream>) {
+    fn pump(&self, mut from: &TcpStream, to: Option<&TcpStream>, shape: &Shape) {
         let mut bytes = vec![0; CHUNK];
         loop {
             let read = from.read(&mut bytes);
+            shape.hold_back();
             let to = to.filter(|_| !self.is_dark());
             match (read, to) {
                 (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -248,9 +289,10 @@ impl Link {
                 }
                 (Err(_), Some(_)) => return self.close(),
                 (Ok(0) | Err(_), None) => return,
-                (Ok(n), Some(mut to)) => {
-                    if to.write_all(bytes.get(..n).unwrap_or_default()).is_err() {
-                        return if self.is_dark() { self.pump(from, None) } else { self.close() };
+                (Ok(n), Some(to)) => {
+                    if shape.pass_on(bytes.get(..n).unwrap_or_default(), to).is_err() {
+                        let dark = self.is_dark();
+                        return if dark { self.pump(from, None, shape) } else { self.close() };
                     }
                 }
                 (Ok(_), None) => {}

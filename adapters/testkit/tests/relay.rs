@@ -211,3 +211,31 @@ fn no_thread_is_left() {
     // One that was joined may linger in /proc.
     assert!(eventually(|| threads() == before), "{} threads, {before} before", threads());
 }
+
+#[test]
+fn a_lag_holds_both_directions_back() {
+    let relay = Relay::start(echo_server()).unwrap();
+    let stream = connect(&relay);
+    assert!(echoes(&stream));
+    let lag = Duration::from_millis(60);
+    relay.lag(lag);
+    let start = Instant::now();
+    assert!(echoes(&stream));
+    assert!(start.elapsed() >= 2 * lag, "{:?}", start.elapsed());
+    relay.lag(Duration::ZERO);
+    assert!(echoes(&stream) && echoes(&stream));
+}
+
+#[test]
+fn split_bytes_arrive_whole() {
+    let relay = Relay::start(echo_server()).unwrap();
+    let mut stream = connect(&relay);
+    relay.split(3);
+    let said: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
+    stream.write_all(&said).unwrap();
+    let mut heard = vec![0; said.len()];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, said);
+    relay.split(0);
+    assert!(echoes(&stream));
+}
