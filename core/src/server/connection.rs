@@ -351,6 +351,12 @@ impl<'b> Answers<'b> {
         }
     }
 
+    /// Memory for bytes to send.
+    #[cfg(feature = "alloc")]
+    pub(super) fn capacity(&self) -> usize {
+        self.outbox.capacity()
+    }
+
     /// Whether neither side has ended the connection.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Closing(_) | Phase::Down(_))

@@ -47,7 +47,9 @@ mod watches;
 
 pub use connection::ServerConnection;
 #[cfg(feature = "alloc")]
-pub use engine::{ConnectionId, Engine, EngineConfig, FourLetterWords, Release, SessionInfo};
+pub use engine::{
+    ConnectionId, ConnectionInfo, Engine, EngineConfig, FourLetterWords, Release, SessionInfo,
+};
 pub use event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
 pub use slots::SessionSlot;
 pub use tracker::{

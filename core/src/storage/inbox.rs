@@ -34,6 +34,9 @@ pub(crate) enum NextFrame {
 /// The least an owned buffer offers to a read.
 const READ_STEP: usize = 2048;
 
+/// How much of a frame's length is believed before its bytes follow.
+const BELIEVED: usize = 16 << 10;
+
 /// How large an owned buffer grows merely to read more at once.
 const READ_MOST: usize = 256 << 10;
 
@@ -46,6 +49,12 @@ impl<'b> Inbox<'b> {
     #[inline]
     pub(crate) fn longest_frame(&self) -> usize {
         self.buf.limit().saturating_sub(LENGTH_BYTES)
+    }
+
+    /// How much memory there is.
+    #[cfg(all(feature = "server", feature = "alloc"))]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buf.bytes().len()
     }
 
     /// Forgets everything, for a new connection.
@@ -85,14 +94,16 @@ impl<'b> Inbox<'b> {
             _ => LENGTH_BYTES,
         };
         let wanted = frame.max(used.saturating_add(1)).min(self.buf.limit());
+        // Who announces much and sends little holds little: owned memory grows with the bytes.
+        let soon = wanted.min(used.saturating_mul(4).max(BELIEVED));
         let have = self.buf.bytes().len();
         if self.head > 0 && self.head.saturating_add(wanted) > have {
             self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
             (self.head, self.tail) = (0, used);
         }
-        if self.head.saturating_add(wanted) > have || (self.tail == have && self.head == 0) {
+        if self.head.saturating_add(soon) > have || (self.tail == have && self.head == 0) {
             let step = used.saturating_add(READ_STEP).min(self.buf.limit());
-            self.buf.reach(wanted.max(step));
+            self.buf.reach(soon.max(step));
         }
         if core::mem::take(&mut self.filled) && have < READ_MOST {
             self.buf.reach(have.saturating_mul(2).min(self.buf.limit()));
@@ -154,11 +165,13 @@ impl<'b> Inbox<'b> {
     }
 
     /// What has arrived behind the length field at the head.
+    #[cfg(feature = "server")]
     pub(crate) fn behind_length(&self) -> &[u8] {
         self.head().map_or(&[], |(_, arrived)| arrived)
     }
 
     /// The length of the frame under way, if that has arrived and the rest has not; 0 if not.
+    #[cfg(all(feature = "server", feature = "alloc"))]
     pub(crate) fn awaited(&self) -> usize {
         let Some((length, arrived)) = self.head() else { return 0 };
         let len = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);

@@ -24,6 +24,12 @@ impl<'b> Outbox<'b> {
         Self { buf, head: 0, tail: 0 }
     }
 
+    /// How much memory there is.
+    #[cfg(all(feature = "server", feature = "alloc"))]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buf.bytes().len()
+    }
+
     #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.buf.limit()

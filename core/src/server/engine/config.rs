@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use super::{ConnectionId, FourLetterWords};
 use crate::server::connection::FRAME_LIMIT;
@@ -47,8 +48,9 @@ pub struct EngineConfig {
     pub unix_time_at_origin: i64,
     /// Bytes that may wait for a client that does not read, before it loses its connection. 16 MiB.
     pub outbox_limit: usize,
-    /// `zookeeper.nio.sessionlessCnxnTimeout`: how long a connection may stay without a handshake,
-    /// and the step in which idle connections are closed. 10 s.
+    /// `zookeeper.nio.sessionlessCnxnTimeout`: how long a connection may take for its handshake, in
+    /// all (ZooKeeper: since its last byte), and the step in which idle connections are closed.
+    /// 10 s.
     pub sessionless_timeout: Duration,
     /// Sessions at most.
     pub session_limit: usize,
@@ -147,6 +149,18 @@ impl EngineConfig {
     pub(super) fn pause_above(&self) -> usize {
         (256 << 10).min(self.outbox_limit.checked_div(4).unwrap_or(0))
     }
+}
+
+/// A connection, as an administrator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The server it leads to.
+    pub server: ServerId,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// The session it speaks for.
+    pub session_id: Option<SessionId>,
 }
 
 /// A session, as an administrator sees it.

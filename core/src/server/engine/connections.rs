@@ -77,9 +77,23 @@ impl Conn {
     }
 
     /// When it will have been idle for too long.
+    ///
+    /// ZooKeeper lets a connection without a session live for as long as it sends a byte now and
+    /// then; here the handshake has a limited time in all.
     pub(super) fn idle_at(&self, config: &EngineConfig) -> Instant {
-        let session = self.session.map(|attached| attached.timeout);
-        idle_at(self.moved, session.unwrap_or(config.sessionless_timeout), config)
+        match self.session {
+            Some(Attached { timeout, .. }) => idle_at(self.moved, timeout, config),
+            None => {
+                let since = if self.is_open() { self.opened } else { self.moved };
+                idle_at(since, config.sessionless_timeout, config)
+            }
+        }
+    }
+
+    /// The memory of its buffers.
+    fn buffer_bytes(&self) -> usize {
+        let transmit = self.connection.answers.capacity();
+        self.connection.inbox.capacity().saturating_add(transmit)
     }
 
     /// Whether it may read and execute: the peer takes what it asked for.
@@ -177,6 +191,11 @@ impl Connections {
         })
     }
 
+    /// The memory of all buffers.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.ids().map(|(_, conn)| conn.buffer_bytes()).fold(0, usize::saturating_add)
+    }
+
     /// The connections of a server.
     pub(super) fn of(&self, server: ServerId) -> impl Iterator<Item = (ConnectionId, &Conn)> + '_ {
         self.ids().filter(move |(_, conn)| conn.server == server)
@@ -258,12 +277,17 @@ impl Connections {
         let len =
             if config.large_request_threshold.is_some_and(|least| len > least) { len } else { 0 };
         let Some(conn) = self.get_mut(id).filter(|conn| conn.large != len) else { return Ok(()) };
-        let (before, server) = (core::mem::replace(&mut conn.large, len), conn.server);
+        let (before, server) = (core::mem::take(&mut conn.large), conn.server);
         let front = self.fronts.get_mut(server);
-        front.large_bytes = front.large_bytes.saturating_sub(before).saturating_add(len);
-        if front.large_bytes > config.large_request_max_bytes && len > 0 {
+        front.large_bytes = front.large_bytes.saturating_sub(before);
+        let together = front.large_bytes.saturating_add(len);
+        if len > 0 && together > config.large_request_max_bytes {
             front.counters.large_rejected = front.counters.large_rejected.wrapping_add(1);
             return Err(CloseReason::LargeRequests { len });
+        }
+        front.large_bytes = together;
+        if let Some(conn) = self.get_mut(id) {
+            conn.large = len;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-pub use config::{EngineConfig, Release, SessionInfo};
+pub use config::{ConnectionInfo, EngineConfig, Release, SessionInfo};
 pub use connections::ConnectionId;
 use connections::Connections;
 use stats::Executed;
@@ -239,6 +239,19 @@ impl Engine {
     /// How many connections a server has, those apart that it refused for being too many.
     pub fn connection_count(&self, server: ServerId) -> usize {
         self.connections.fronts.get(server).connections
+    }
+
+    /// Who is at the other end; `None` if there is no such connection.
+    pub fn connection(&self, conn: ConnectionId) -> Option<ConnectionInfo> {
+        let state = self.connections.get(conn)?;
+        let session_id = state.session.map(|attached| attached.session.id());
+        Some(ConnectionInfo { server: state.server, peer: state.peer, session_id })
+    }
+
+    /// Bytes of memory that all connections together have for what they receive and send. Looks at
+    /// each.
+    pub fn buffer_bytes(&self) -> usize {
+        self.connections.buffer_bytes()
     }
 
     /// How many requests to a server have answers that have not left.
