@@ -70,21 +70,15 @@ impl fmt::Display for Ignored {
 /// What a user would miss: encryption, other ways to authenticate, metrics and administration over
 /// HTTP, limits.
 const NOT_SUPPORTED: &[&str] = &[
-    "4lw.commands.whitelist",
     "allowSaslFailedClients",
     "audit.enable",
     "dataDir",
     "emulate353TTLNodes",
     "enforceQuota",
     "ensembleAuthName",
-    "globalOutstandingLimit",
-    "largeRequestMaxBytes",
-    "largeRequestThreshold",
     "letAnySaslUserDoX",
     "localSessionsEnabled",
     "localSessionsUpgradingEnabled",
-    "maxClientCnxns",
-    "maxCnxns",
     "portUnification",
     "readonlymode.enabled",
     "requireClientAuthScheme",

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use zk_session::Duration;
+use zk_session::server::FourLetterWords;
 
 use crate::properties::{Property, parse};
 use crate::{ConfigError, Ignored, Settings, Why};
@@ -81,12 +82,39 @@ impl ZooCfg {
                 let bytes = entry.number(1024, most, "a number of bytes, 1024 to 2147483647")?;
                 engine.frame_limit = usize::try_from(bytes).unwrap_or(usize::MAX);
             }
+            "4lw.commands.whitelist" => {
+                engine.four_letter_words = FourLetterWords::from_list(&entry.property.value);
+            }
+            "maxClientCnxns" => engine.max_client_connections = entry.count()?,
+            "maxCnxns" => engine.max_connections = entry.count()?,
+            "globalOutstandingLimit" => engine.global_outstanding_limit = entry.count()?,
+            "largeRequestMaxBytes" => engine.large_request_max_bytes = entry.count()?,
+            // -1 is ZooKeeper's way to say that no request is large.
+            "largeRequestThreshold" => {
+                let least = entry.number(-1, i32::MAX, "a number of bytes, or -1")?;
+                engine.large_request_threshold = usize::try_from(least).ok();
+            }
+            "connection_throttle_tokens" => {
+                engine.connection_throttle_tokens = entry.number(0, u32::MAX, COUNT)?;
+            }
+            "connection_throttle_fill_time" => {
+                engine.connection_throttle_fill_time = entry.millis(1)?;
+            }
+            "connection_throttle_fill_count" => {
+                engine.connection_throttle_fill_count = entry.number(0, u32::MAX, COUNT)?;
+            }
+            "connection_throttle_weight_enabled" => {
+                engine.connection_throttle_weights = entry.boolean()?;
+            }
             "nio.sessionlessCnxnTimeout" => engine.sessionless_timeout = entry.millis(1)?,
             _ => self.ignored.push(entry.ignored()),
         }
         Ok(())
     }
 }
+
+/// What is expected of a limit.
+const COUNT: &str = "a number, at least 0";
 
 /// One entry, and how to make something of its value.
 struct Entry<'e> {
@@ -118,6 +146,11 @@ impl Entry<'_> {
     ) -> Result<T, ConfigError> {
         let number = self.property.value.parse().ok();
         number.filter(|n| (least..=most).contains(n)).ok_or_else(|| self.bad(expected))
+    }
+
+    fn count(&self) -> Result<usize, ConfigError> {
+        let most = i32::MAX.unsigned_abs();
+        Ok(usize::try_from(self.number(0, most, COUNT)?).unwrap_or(usize::MAX))
     }
 
     fn millis(&self, least: u64) -> Result<Duration, ConfigError> {
@@ -200,6 +233,34 @@ mod tests {
         assert_eq!(engine.container_check_interval, ms(50));
         assert_eq!(engine.container_never_used, Some(ms(70)));
         assert_eq!(engine.super_digest.as_deref(), Some("super:UdxDQl4f9v5oITwcAsO9bmWgHSI="));
+    }
+
+    #[test]
+    fn limits_and_words_are_taken() {
+        let engine = parsed("tickTime=2000").settings.engine;
+        assert_eq!(engine.four_letter_words, FourLetterWords::ALL);
+        let settings = parsed(
+            "4lw.commands.whitelist=ruok, mntr\nmaxClientCnxns=60\nmaxCnxns=70\n\
+             globalOutstandingLimit=80\nlargeRequestMaxBytes=90\nlargeRequestThreshold=100\n\
+             zookeeper.connection_throttle_tokens=110\nconnection_throttle_fill_time=120\n\
+             connection_throttle_fill_count=130\nconnection_throttle_weight_enabled=true\n",
+        );
+        assert_eq!(settings.ignored, []);
+        let engine = settings.settings.engine;
+        assert_eq!(engine.four_letter_words, FourLetterWords::SRVR.with("ruok").with("mntr"));
+        assert_eq!((engine.max_client_connections, engine.max_connections), (60, 70));
+        assert_eq!((engine.global_outstanding_limit, engine.large_request_max_bytes), (80, 90));
+        assert_eq!(engine.large_request_threshold, Some(100));
+        assert_eq!(engine.connection_throttle_tokens, 110);
+        assert_eq!(engine.connection_throttle_fill_time, Duration::from_millis(120));
+        assert_eq!(engine.connection_throttle_fill_count, 130);
+        assert!(engine.connection_throttle_weights);
+        let engine = parsed("largeRequestThreshold=-1").settings.engine;
+        assert_eq!(engine.large_request_threshold, None);
+        assert_eq!(
+            error("maxClientCnxns=-1"),
+            "conf/zoo.cfg:1: maxClientCnxns=-1: expected a number, at least 0"
+        );
     }
 
     #[test]

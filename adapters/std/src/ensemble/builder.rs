@@ -88,6 +88,20 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Sets the four-letter words that are answered (ZooKeeper's `4lw.commands.whitelist`); `srvr`
+    /// always is. All of them unless told otherwise.
+    pub fn four_letter_words<'w>(mut self, words: impl IntoIterator<Item = &'w str>) -> Self {
+        self.engine.four_letter_words = words.into_iter().collect();
+        self
+    }
+
+    /// Sets how many connections each server takes from one address (ZooKeeper's
+    /// `maxClientCnxns`), 0 being any number; any number unless told otherwise.
+    pub fn max_client_cnxns(mut self, most: usize) -> Self {
+        self.engine.max_client_connections = most;
+        self
+    }
+
     /// Changes any of the engine's settings, those without a method here among them, such as
     /// `frame_limit`. `seed` and `unix_time_at_origin` are not taken from here.
     ///
@@ -134,7 +148,9 @@ impl EnsembleBuilder {
             let (port, addr) = Port::bind(wanted).map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot bind {wanted}: {error}"))
             })?;
-            fronts.push(Front::new(engine.add_server(), addr, port));
+            let id = engine.add_server();
+            engine.set_address(id, addr);
+            fronts.push(Front::new(id, addr, port));
             addrs.push(addr);
         }
         let poll = Poll::new()?;
@@ -152,6 +168,7 @@ impl EnsembleBuilder {
 
     fn config(&self) -> io::Result<EngineConfig> {
         let mut config = self.engine.clone();
+        config.environment.extend(environment());
         config.seed = self.seed.unwrap_or_else(random_seed);
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         config.unix_time_at_origin = i64::try_from(unix_time.as_millis()).unwrap_or(i64::MAX);
@@ -165,6 +182,20 @@ impl EnsembleBuilder {
         }
         Ok(config)
     }
+}
+
+/// What the four-letter word `envi` tells, by ZooKeeper's names.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let variable = |name| std::env::var(name).ok();
+    let dir = std::env::current_dir().ok().map(|dir| dir.display().to_string());
+    let known = [
+        ("os.name", Some(std::env::consts::OS.to_owned())),
+        ("os.arch", Some(std::env::consts::ARCH.to_owned())),
+        ("user.name", variable("USER")),
+        ("user.home", variable("HOME")),
+        ("user.dir", dir),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))
 }
 
 fn millis(span: Duration) -> zk_session::Duration {

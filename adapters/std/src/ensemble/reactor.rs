@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use zk_session::server::{ConnectionId, Engine, ServerId, ServerLink};
+use zk_session::server::{CloseReason, ConnectionId, Engine, ServerId, ServerLink};
 use zk_session::wire::SessionId;
 
 use super::SessionInfo;
@@ -188,6 +188,7 @@ impl Reactor {
         for server in 0..self.fronts.len() {
             self.accept(server);
         }
+        self.flush_ready(); // those that were one too many
         for _ in 0..self.sockets.busy() {
             if let Some(slot) = self.sockets.next_busy() {
                 self.serve(slot);
@@ -205,6 +206,7 @@ impl Reactor {
             return Ok(false);
         }
         while let Some(slot) = self.sockets.next_overdue() {
+            self.explain(slot);
             self.drop_socket(slot);
         }
         Ok(true)
@@ -409,6 +411,7 @@ impl Reactor {
 
     /// The engine is done with the connection: ends our stream and waits for the peer's end.
     fn linger(&mut self, slot: usize, conn: ConnectionId) {
+        self.explain(slot);
         self.engine.handle_disconnected(self.clock.now(), conn);
         self.sockets.forget(slot);
         let Some(socket) = self.sockets.get(slot) else { return };
@@ -423,12 +426,29 @@ impl Reactor {
 
     fn drop_all(&mut self, conns: &[ConnectionId]) {
         for &conn in conns {
-            self.drop_conn(conn);
+            self.release(conn);
         }
     }
 
     /// Drops a connection here and now.
     fn drop_conn(&mut self, conn: ConnectionId) {
+        if let Some(slot) = self.sockets.slot_of(conn) {
+            self.explain(slot);
+        }
+        self.release(conn);
+    }
+
+    /// Logs why a connection ends.
+    fn explain(&mut self, slot: usize) {
+        let Some(conn) = self.sockets.get(slot).and_then(|socket| socket.conn) else { return };
+        let Some(info) = self.engine.connection(conn) else { return };
+        let reason = self.engine.poll_reason(conn).unwrap_or(CloseReason::PeerClosed);
+        let server = self.fronts.iter().position(|front| front.id == info.server);
+        let (server, peer) = (server.unwrap_or_default(), info.peer);
+        log::log!(level(reason), "server {server}: connection of {peer} closed: {reason}");
+    }
+
+    fn release(&mut self, conn: ConnectionId) {
         match self.sockets.slot_of(conn) {
             Some(slot) => self.drop_socket(slot),
             None => self.engine.handle_disconnected(self.clock.now(), conn),
@@ -441,6 +461,24 @@ impl Reactor {
             self.engine.handle_disconnected(self.clock.now(), conn);
         }
         let _ = self.poll.registry().deregister(&mut socket.stream); // closing it does the same
+    }
+}
+
+/// What happens every day is for those who debug, what a client or an administrator may wonder about
+/// for information; what no proper client does is a warning.
+fn level(reason: CloseReason) -> log::Level {
+    match reason {
+        CloseReason::PeerClosed
+        | CloseReason::SessionClosed
+        | CloseReason::FourLetterWord
+        | CloseReason::Resumed
+        | CloseReason::SessionMoved
+        | CloseReason::ServerStopped => log::Level::Debug,
+        CloseReason::SessionExpired
+        | CloseReason::SessionRefused
+        | CloseReason::Idle
+        | CloseReason::ZxidAhead => log::Level::Info,
+        _ => log::Level::Warn,
     }
 }
 
