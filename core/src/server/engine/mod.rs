@@ -64,8 +64,6 @@ pub struct Engine {
     reap_at: Instant,
     /// Set and shown by four-letter words.
     trace_mask: u64,
-    /// How many sessions have expired.
-    expired_sessions: u64,
 }
 
 impl Engine {
@@ -83,7 +81,6 @@ impl Engine {
             zxid: Zxid(0),
             now,
             trace_mask: words::TRACE_MASK,
-            expired_sessions: 0,
         }
     }
 
@@ -201,7 +198,9 @@ impl Engine {
         let now = self.advance(now);
         while let Some(session) = self.tracker.poll_expired(now) {
             debug_event!("session {} expired", session);
-            self.expired_sessions = self.expired_sessions.wrapping_add(1);
+            let leader = self.servers.first().copied().unwrap_or(ServerId(0));
+            let counters = &mut self.connections.fronts.get_mut(leader).counters;
+            counters.sessions_expired = counters.sessions_expired.wrapping_add(1);
             self.end_session(session, CloseReason::SessionExpired);
         }
         while let Some(conn) = self.connections.next_idle(now, &self.config) {

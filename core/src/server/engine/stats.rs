@@ -109,7 +109,7 @@ pub(super) struct ServerStats {
     pub(super) latency: Latency,
 }
 
-/// What one server has counted since it was added; never reset.
+/// What else one server has counted since it was added or its statistics were reset.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ServerCounters {
     pub(super) bytes_received: u64,
@@ -123,6 +123,8 @@ pub(super) struct ServerCounters {
     /// Handshakes dropped by the throttle.
     pub(super) throttled: u64,
     pub(super) auth_failed: u64,
+    /// The leader expires sessions.
+    pub(super) sessions_expired: u64,
     pub(super) sessionless_expired: u64,
     pub(super) large_rejected: u64,
 }

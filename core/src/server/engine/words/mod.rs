@@ -108,7 +108,8 @@ impl Engine {
             // Sizes of files: everything is in memory.
             b"dirs" => page.line(format_args!("datadir_size: 0\nlogdir_size: 0")),
             b"srst" => {
-                self.connections.fronts.get_mut(server).stats = Default::default();
+                let front = self.connections.fronts.get_mut(server);
+                (front.stats, front.counters) = Default::default();
                 page.line(format_args!("Server stats reset."));
             }
             b"crst" => {

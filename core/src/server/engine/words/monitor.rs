@@ -70,6 +70,6 @@ impl Engine {
         put("connection_request_count", &counters.handshakes);
         put("response_bytes", &counters.bytes_sent);
         put("connection_revalidate_count", &counters.revalidations);
-        put("stale_sessions_expired", &self.expired_sessions);
+        put("stale_sessions_expired", &counters.sessions_expired);
     }
 }
