@@ -40,7 +40,7 @@ use crate::storage::{Buf, Inbox, NextFrame, NoRoom, Outbox};
 use crate::time::{Duration, Instant};
 use crate::wire::{
     ConnectRequest, ConnectResponse, EventType, OpCode, Passwd, Reader, Reply, ReplyHeader,
-    Request, RequestHeader, SessionId, Ustring, WatcherEvent, Writer, Xid, Zxid,
+    Request, RequestHeader, SessionId, Ustring, WatcherEvent, WireError, Writer, Xid, Zxid,
 };
 
 /// ZooKeeper's own limit of a frame: `jute.maxbuffer`.
@@ -236,8 +236,13 @@ impl<'b> Answers<'b> {
             _ => {}
         }
         match Request::decode(op, reader.rest()) {
+            // ZooKeeper asks for the length of a token that is not there.
+            Ok(Request::Sasl { token: None }) => {
+                self.shut(CloseReason::Malformed(WireError::BadLength { at: 0, len: -1 }));
+                None
+            }
             Ok(request) => Some(ServerEvent::Request { xid, op, request }),
-            Err(error) if op == OpCode::Auth => {
+            Err(error) if matches!(op, OpCode::Auth | OpCode::Sasl) => {
                 self.shut(CloseReason::Malformed(error));
                 None
             }
@@ -302,7 +307,18 @@ impl<'b> Answers<'b> {
         zxid: Zxid,
         code: ErrorCode,
     ) -> Result<(), TransmitFull> {
-        self.frame(ReplyHeader { xid, zxid, err: code.to_wire() }, |_| {})
+        self.error_with(xid, zxid, code, |_| {})
+    }
+
+    /// Appends an error reply that has a body.
+    pub(super) fn error_with(
+        &mut self,
+        xid: Xid,
+        zxid: Zxid,
+        code: ErrorCode,
+        body: impl Fn(&mut Writer<'_>),
+    ) -> Result<(), TransmitFull> {
+        self.frame(ReplyHeader { xid, zxid, err: code.to_wire() }, body)
     }
 
     pub(super) fn notify(

@@ -104,6 +104,17 @@ impl Watches {
         armed.is_some_and(|armed| armed.meets(modes))
     }
 
+    /// Whether anyone watches a path, which is what 3.8.0 says when a connection asks for itself.
+    ///
+    /// # Source
+    /// `WatchManager.containsWatcher`, 3.8.0.
+    pub(super) fn is_watched(&self, table: Table, path: &[u8]) -> bool {
+        match table {
+            Table::Data => self.data.contains_key(path),
+            Table::Child => self.child.contains_key(path),
+        }
+    }
+
     /// Disarms a connection's watch in these modes; false if there is none.
     pub(super) fn disarm(
         &mut self,

@@ -18,6 +18,8 @@ use crate::wire::SessionId;
 /// | exists on a znode without READ | allowed | `NoAuth` |
 /// | create2 within a multi | answered by its flags, as create | answered as create2 |
 /// | unknown flags within a multi | that item fails | the whole multi is `MarshallingError` |
+/// | flags of a time to live in a create within a multi | the whole multi fails | answered by itself |
+/// | checkWatches | anyone's watch will do | only one of the connection's own |
 /// | watcher types 4 and 5 | `MarshallingError`; 1 and 2 mean persistent watches too | known |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

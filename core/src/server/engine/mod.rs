@@ -366,7 +366,8 @@ impl Engine {
                 self.send(conn, |a| a.reply(Xid::PING, zxid, |_| {}));
             }
             ServerEvent::Undecodable { xid, op, .. } => {
-                if is_write(op) {
+                // A reconfig becomes a transaction once it has been decoded, others before.
+                if is_write(op) && op != OpCode::Reconfig {
                     self.begin();
                 }
                 let zxid = self.zxid;

@@ -22,8 +22,11 @@ impl Engine {
         let release = self.config.release;
         let Some(mut transaction) = self.transaction(conn, moved) else { return };
         transaction.look_back();
-        let (mut outcomes, mut failed) = (Vec::new(), None);
-        for item in items.iter() {
+        // A multi that is none is known before anything is done.
+        let malformed = items.iter().any(|item| is_malformed(&item, release));
+        let mut failed = malformed.then_some(ErrorCode::MarshallingError);
+        let mut outcomes = Vec::new();
+        for item in items.iter().take_while(|_| !malformed) {
             let done = match as_release(item, release) {
                 Some(item) => transaction.apply(&item),
                 None => Err(ErrorCode::MarshallingError),
@@ -65,8 +68,10 @@ impl Engine {
     ) {
         let zxid = self.zxid;
         let Some(state) = self.connections.get_mut(conn) else { return };
-        let mut answers = Vec::new();
-        for item in items.iter() {
+        let reads = items.iter().filter(is_read).count();
+        let mixed = reads > 0 && reads < items.iter().count();
+        let (mut answers, mut failed) = (Vec::new(), false);
+        for item in items.iter().take_while(|_| !mixed) {
             let found = match item {
                 MultiOp::GetData { path, .. } => {
                     read::readable(&self.tree, path, &state.identities).map(Answer::Data)
@@ -76,9 +81,12 @@ impl Engine {
                 }
                 _ => Err(ErrorCode::MarshallingError),
             };
+            failed = matches!(found, Err(ErrorCode::MarshallingError));
+            if failed {
+                break;
+            }
             answers.push(found);
         }
-        let malformed = |a: &Result<_, _>| matches!(a, Err(ErrorCode::MarshallingError));
         let names: Vec<Vec<Ustring<'_>>> = answers.iter().map(names).collect();
         let results = answers.iter().zip(&names).map(|(answer, names)| match answer {
             Ok(Answer::Data(node)) => {
@@ -88,11 +96,15 @@ impl Engine {
             Err(code) => MultiResult::Error(code.to_wire()),
         });
         let results: Vec<_> = results.collect();
-        let sent = if answers.iter().any(malformed) {
-            state.answers().error(xid, zxid, ErrorCode::MarshallingError)
-        } else {
-            let reply = Reply::Multi(Multi::from_slice(&results));
-            state.answers().reply(xid, zxid, |w| reply.encode(w))
+        let reply = Reply::Multi(Multi::from_slice(&results));
+        let sent = match (mixed, failed) {
+            (true, _) => state.answers().error(xid, zxid, ErrorCode::MarshallingError),
+            // The items before the one that is no read stand behind the error all the same.
+            (_, true) => {
+                let code = ErrorCode::MarshallingError;
+                state.answers().error_with(xid, zxid, code, |w| reply.encode(w))
+            }
+            _ => state.answers().reply(xid, zxid, |w| reply.encode(w)),
         };
         self.sent(conn, sent);
     }
@@ -108,25 +120,39 @@ fn names<'t>(answer: &Result<Answer<'t>, ErrorCode>) -> Vec<Ustring<'t>> {
     }
 }
 
-/// An item as the release takes it; `None` if it takes the whole multi for malformed.
+/// Whether an item makes a multi undecodable wherever it stands: one that reads, and to 3.9 a create
+/// with unknown flags.
+fn is_malformed(item: &MultiOp<'_>, release: Release) -> bool {
+    is_read(item) || (release == Release::V3_9 && as_release(*item, release).is_none())
+}
+
+fn is_read(item: &MultiOp<'_>) -> bool {
+    matches!(item, MultiOp::GetChildren { .. } | MultiOp::GetData { .. })
+}
+
+/// An item as the release takes it; `None` if it cannot be carried out, which makes the whole multi
+/// fail: to 3.8.0, a create whose flags want a time to live that it does not have.
 ///
 /// # Source
 /// `MultiOperationRecord.deserialize`, `Op.create`; 3.8.0 and 3.9.5.
 fn as_release(item: MultiOp<'_>, release: Release) -> Option<MultiOp<'_>> {
-    let create = match item {
+    let (create, has_ttl) = match item {
         MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
-            create
+            (create, false)
         }
-        MultiOp::CreateTtl(CreateTtl { create, .. }) => create,
+        MultiOp::CreateTtl(CreateTtl { create, .. }) => (create, true),
         other => return Some(other),
     };
-    match (release, CreateMode::from_flags(create.flags), item) {
-        (Release::V3_9, None, _) => None,
-        (Release::V3_9, Some(_), item) | (Release::V3_8, _, item @ MultiOp::CreateTtl(_)) => {
-            Some(item)
+    let mode = CreateMode::from_flags(create.flags);
+    if release == Release::V3_9 {
+        return mode.map(|_| item);
+    }
+    match mode {
+        Some(CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl) => {
+            has_ttl.then_some(item)
         }
-        (Release::V3_8, Some(CreateMode::Container), _) => Some(MultiOp::CreateContainer(create)),
-        (Release::V3_8, _, _) => Some(MultiOp::Create(create)),
+        Some(CreateMode::Container) => Some(MultiOp::CreateContainer(create)),
+        _ => Some(MultiOp::Create(create)),
     }
 }
 

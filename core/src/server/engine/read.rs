@@ -6,6 +6,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
+use super::watching::watched;
 use super::{ConnectionId, Engine, Release};
 use crate::error::ErrorCode;
 use crate::server::acl::{AclList, Digests, Identity};
@@ -139,16 +140,20 @@ impl Reader<'_> {
             Request::GetEphemerals { prefix } => Ok(self.ephemerals(tree, prefix)),
             Request::AddWatch { path, mode } => self.add_watch(path, mode),
             Request::CheckWatches { path, kind } => {
-                let path = named(path)?;
-                let armed = watched(kind, self.release)?
-                    .into_iter()
-                    .any(|(table, modes)| self.watches.is_armed(table, &path, self.conn, modes));
+                let path = watched(path);
+                let armed =
+                    registrations(kind, self.release)?.into_iter().any(|(table, modes)| match self
+                        .release
+                    {
+                        Release::V3_8 => self.watches.is_watched(table, &path),
+                        Release::V3_9 => self.watches.is_armed(table, &path, self.conn, modes),
+                    });
                 if armed { Ok(Answer::Empty) } else { Err(ErrorCode::NoWatcher) }
             }
             Request::RemoveWatches { path, kind } => {
-                let path = named(path)?;
+                let path = watched(path);
                 let mut removed = false;
-                for (table, modes) in watched(kind, self.release)? {
+                for (table, modes) in registrations(kind, self.release)? {
                     removed |= self.watches.disarm(table, &path, self.conn, modes);
                 }
                 if removed { Ok(Answer::Empty) } else { Err(ErrorCode::NoWatcher) }
@@ -211,7 +216,7 @@ impl Reader<'_> {
     }
 
     fn add_watch<'t>(self, path: Ustring<'_>, mode: i32) -> Result<Answer<'t>, ErrorCode> {
-        let path = named(path)?;
+        let path = watched(path);
         let mode = AddWatchMode::from_wire(mode).ok_or(ErrorCode::MarshallingError)?;
         match mode {
             AddWatchMode::Persistent => {
@@ -246,7 +251,7 @@ pub(super) fn readable<'t>(
 ///
 /// # Source
 /// `DataTree.removeWatch`, `.containsWatcher`; 3.8.0 and 3.9.5.
-fn watched(kind: i32, release: Release) -> Result<Vec<(Table, Modes)>, ErrorCode> {
+fn registrations(kind: i32, release: Release) -> Result<Vec<(Table, Modes)>, ErrorCode> {
     let kind = WatcherType::from_wire(kind).ok_or(ErrorCode::MarshallingError)?;
     Ok(match (kind, release) {
         (WatcherType::Children, Release::V3_9) => Vec::from([(Table::Child, Modes::STANDARD)]),

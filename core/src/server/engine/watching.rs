@@ -1,5 +1,7 @@
 //! Telling watchers, and re-arming what a client watched before it reconnected.
 
+use alloc::borrow::Cow;
+
 use super::write::{Change, ChangeKind};
 use super::{ConnectionId, Engine, Release};
 use crate::error::ErrorCode;
@@ -72,39 +74,39 @@ impl Engine {
     /// `DataTree.setWatches`, 3.9.5.
     pub(super) fn set_watches(&mut self, conn: ConnectionId, xid: Xid, watches: &SetWatches<'_>) {
         let zxid = self.zxid;
-        let lists = [
-            &watches.data,
-            &watches.exist,
-            &watches.child,
-            &watches.persistent,
-            &watches.persistent_recursive,
-        ];
-        if lists.iter().any(|list| list.is_null() || list.iter().any(Ustring::is_null)) {
-            return self.send(conn, |a| a.error(xid, zxid, ErrorCode::MarshallingError));
+        let done = self.rewatch(conn, watches);
+        self.send(conn, |a| match done {
+            Ok(()) => a.reply(xid, zxid, |_| {}),
+            Err(code) => a.error(xid, zxid, code),
+        });
+        if self.connections.get(conn).is_none_or(|state| state.session.is_none()) {
+            self.watches.forget(conn); // it was lost on the way
         }
+    }
+
+    /// Goes through the lists in order; what comes before the first null has been done.
+    fn rewatch(&mut self, conn: ConnectionId, watches: &SetWatches<'_>) -> Result<(), ErrorCode> {
         let since = watches.relative_zxid;
         self.catch_up(conn, watches.data, Table::Data, |seen| match seen {
             None => Some(EventType::NodeDeleted),
             Some((mzxid, _)) => (mzxid > since).then_some(EventType::NodeDataChanged),
-        });
+        })?;
         self.catch_up(conn, watches.exist, Table::Data, |seen| {
             seen.map(|_| EventType::NodeCreated)
-        });
+        })?;
         self.catch_up(conn, watches.child, Table::Child, |seen| match seen {
             None => Some(EventType::NodeDeleted),
             Some((_, pzxid)) => (pzxid > since).then_some(EventType::NodeChildrenChanged),
-        });
-        for path in watches.persistent.iter().filter_map(canonical) {
+        })?;
+        for path in not_null(watches.persistent)? {
+            let path = watched(path);
             self.watches.arm(Table::Child, &path, conn, Modes::PERSISTENT);
             self.watches.arm(Table::Data, &path, conn, Modes::PERSISTENT);
         }
-        for path in watches.persistent_recursive.iter().filter_map(canonical) {
-            self.watches.arm(Table::Data, &path, conn, Modes::RECURSIVE);
+        for path in not_null(watches.persistent_recursive)? {
+            self.watches.arm(Table::Data, &watched(path), conn, Modes::RECURSIVE);
         }
-        self.send(conn, |a| a.reply(xid, zxid, |_| {}));
-        if self.connections.get(conn).is_none_or(|state| state.session.is_none()) {
-            self.watches.forget(conn); // it was lost on the way
-        }
+        Ok(())
     }
 
     /// Tells of each path what `missed` says of its znode's mzxid and pzxid, or arms the watch.
@@ -114,8 +116,9 @@ impl Engine {
         paths: List<'_, Ustring<'_>>,
         table: Table,
         missed: impl Fn(Option<(Zxid, Zxid)>) -> Option<EventType>,
-    ) {
-        for path in paths.iter().filter_map(canonical) {
+    ) -> Result<(), ErrorCode> {
+        for path in not_null(paths)? {
+            let path = canonical(path).ok_or(ErrorCode::MarshallingError)?;
             let node = self.tree.look(&path);
             match missed(node.map(|node| (node.mzxid, node.pzxid))) {
                 Some(kind) => {
@@ -125,5 +128,16 @@ impl Engine {
                 None => self.watches.arm(table, &path, conn, Modes::STANDARD),
             }
         }
+        Ok(())
     }
+}
+
+fn not_null<'a>(paths: List<'a, Ustring<'a>>) -> Result<List<'a, Ustring<'a>>, ErrorCode> {
+    if paths.is_null() { Err(ErrorCode::MarshallingError) } else { Ok(paths) }
+}
+
+/// A path as the tables of watches know it: Java's maps take null for a key, too, which here is
+/// bytes that no string has.
+pub(super) fn watched(path: Ustring<'_>) -> Cow<'_, [u8]> {
+    canonical(path).unwrap_or(Cow::Borrowed(b"\xff"))
 }

@@ -310,6 +310,9 @@ impl Transaction<'_> {
     }
 
     fn check(&mut self, path: Ustring<'_>, version: i32) -> Result<Outcome, ErrorCode> {
+        if path.is_null() {
+            return Err(ErrorCode::MarshallingError);
+        }
         let (_, id) = self.existing(path)?;
         let node = self.tree.node(id).ok_or(ErrorCode::NoNode)?;
         node.acl.check(Perms::READ, self.client.identities)?;
@@ -324,7 +327,7 @@ impl Transaction<'_> {
         version: i32,
     ) -> Result<Outcome, ErrorCode> {
         self.check_owner()?;
-        let path = canonical(path).ok_or(ErrorCode::MarshallingError)?;
+        let path = canonical(path).ok_or(ErrorCode::BadArguments)?;
         validate(&path)?;
         let acl = AclList::fixed_up(acl, self.client.identities, &self.tree.open)?;
         let id = self.tree.find(&path).ok_or(ErrorCode::NoNode)?;
@@ -338,7 +341,7 @@ impl Transaction<'_> {
     /// A znode to be changed by the owner of its session.
     fn existing<'p>(&self, path: Ustring<'p>) -> Result<(Cow<'p, [u8]>, NodeId), ErrorCode> {
         self.check_owner()?;
-        let path = canonical(path).ok_or(ErrorCode::MarshallingError)?;
+        let path = canonical(path).ok_or(ErrorCode::BadArguments)?;
         validate(&path)?;
         let id = self.tree.find(&path).ok_or(ErrorCode::NoNode)?;
         Ok((path, id))
