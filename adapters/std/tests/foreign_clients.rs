@@ -193,3 +193,10 @@ fn the_java_client_cannot_tell_the_ensemble_from_zookeeper() {
 fn the_c_client_cannot_tell_the_ensemble_from_zookeeper() {
     against_both(&Program::c(&source("driver.c")).unwrap(), "/c", 115);
 }
+
+/// All that kazoo can do and its recipes, over stops of their servers; they find the same at a real
+/// ZooKeeper.
+#[test]
+fn kazoo_and_its_recipes_cannot_tell_the_ensemble_from_zookeeper() {
+    against_both(&Kazoo::prepare().unwrap().program(&source("recipes.py")), "/kazoo", 123);
+}

@@ -23,16 +23,18 @@ pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign").join(name)
 }
 
-/// Runs a program against an embedded ensemble and a real one at once: all that it expects must
-/// hold at both, and be this many facts.
+/// Runs a program against embedded ensembles of both releases and a real one, at once: all that it
+/// expects must hold at each, and be this many facts.
 pub(crate) fn against_both(program: &Program, root: &str, count: usize) {
-    let (ours, real) = thread::scope(|scope| {
+    let (as_3_8, as_3_9, real) = thread::scope(|scope| {
         let real = scope.spawn(|| Bench::real().facts(program, root));
-        let ours = Bench::embedded().facts(program, root);
-        (ours, real.join().expect("what holds at a real ZooKeeper"))
+        let as_3_9 = scope.spawn(|| Bench::embedded(Release::V3_9).facts(program, root));
+        let as_3_8 = Bench::embedded(Release::V3_8).facts(program, root);
+        (as_3_8, as_3_9.join().expect("as 3.9"), real.join().expect("a real ZooKeeper"))
     });
-    assert_eq!(ours, real, "facts at the embedded ensemble and at ZooKeeper");
-    assert_eq!(ours.len(), count, "all facts are checked: {ours:#?}");
+    assert_eq!(as_3_8, real, "facts at the embedded ensemble and at ZooKeeper");
+    assert_eq!(as_3_9, real, "facts at the embedded ensemble, as 3.9, and at ZooKeeper");
+    assert_eq!(real.len(), count, "all facts are checked: {real:#?}");
 }
 
 /// ZooKeeper 3.8.0, shared by all tests: each has relays of its own to stop.
@@ -60,10 +62,10 @@ enum Ensemble {
 }
 
 impl Bench {
-    /// Our servers, as the release that they are compared with.
-    fn embedded() -> Self {
+    /// Our servers, as that release of ZooKeeper.
+    fn embedded(release: Release) -> Self {
         let builder = EmbeddedEnsemble::builder().servers(3).tick(TICK);
-        let builder = builder.release(Release::V3_8);
+        let builder = builder.release(release);
         let builder = builder.extended_types().engine(|engine| {
             engine.container_check_interval =
                 zk_session::Duration::from_millis(REAP.as_millis() as u64);
@@ -160,7 +162,11 @@ impl Bench {
         let session_id = session_id(session);
         match &self.ensemble {
             Ensemble::Embedded(ensemble) => assert!(ensemble.expire(session_id).unwrap()),
-            Ensemble::Real(ensemble, _) => close_session(ensemble.addr(0), session_id, passwd),
+            Ensemble::Real(ensemble, _) => {
+                // Its own server would close the first connection at the second one's handshake.
+                let other = (self.server_of(session) + 1) % ensemble.addrs().len();
+                close_session(ensemble.addr(other), session_id, passwd);
+            }
         }
     }
 }
