@@ -185,18 +185,18 @@ fn zkcli_creates_reads_lists_and_deletes() {
 /// All that Apache's own client can do; it finds the same at a real ZooKeeper.
 #[test]
 fn the_java_client_cannot_tell_the_ensemble_from_zookeeper() {
-    against_both(&Program::java(&source("Driver.java")).unwrap(), "/java", 144);
+    against_both(&Program::java(&source("Driver.java")).unwrap(), "/java", 151);
 }
 
 /// All that Apache's C client can do; it finds the same at a real ZooKeeper.
 #[test]
 fn the_c_client_cannot_tell_the_ensemble_from_zookeeper() {
-    against_both(&Program::c(&source("driver.c")).unwrap(), "/c", 115);
+    against_both(&Program::c(&source("driver.c")).unwrap(), "/c", 117);
 }
 
 /// All that kazoo can do and its recipes, over stops of their servers; they find the same at a real
 /// ZooKeeper.
 #[test]
 fn kazoo_and_its_recipes_cannot_tell_the_ensemble_from_zookeeper() {
-    against_both(&Kazoo::prepare().unwrap().program(&source("recipes.py")), "/kazoo", 123);
+    against_both(&Kazoo::prepare().unwrap().program(&source("recipes.py")), "/kazoo", 127);
 }

@@ -21,6 +21,7 @@ import org.apache.zookeeper.Watcher.WatcherType;
 import org.apache.zookeeper.ZooDefs;
 import org.apache.zookeeper.ZooDefs.Ids;
 import org.apache.zookeeper.ZooKeeper;
+import org.apache.zookeeper.admin.ZooKeeperAdmin;
 import org.apache.zookeeper.data.ACL;
 import org.apache.zookeeper.data.ClientInfo;
 import org.apache.zookeeper.data.Id;
@@ -63,6 +64,7 @@ public final class Driver {
             reaped(a);
             wrongPasswd(a);
             moves(a, b);
+            reconfigured();
             silence(b);
             takenOver(b);
             expired(b);
@@ -98,7 +100,8 @@ public final class Driver {
                 a.create(dir + "/", CreateMode.EPHEMERAL_SEQUENTIAL));
         same("container", dir + "/c", a.create(dir + "/c", CreateMode.CONTAINER));
         Stat stat = new Stat();
-        String path = a.zk.create(dir + "/t", null, OPEN, CreateMode.PERSISTENT_WITH_TTL, stat, 60_000);
+        String path = a.zk.create(
+                dir + "/t", null, OPEN, CreateMode.PERSISTENT_WITH_TTL, stat, 60_000);
         same("with a time to live", dir + "/t", path);
         same("nobody owns it", 0L, stat.getEphemeralOwner());
         path = a.zk.create(
@@ -120,9 +123,8 @@ public final class Driver {
         Stat stat = new Stat();
         List<String> children = a.zk.getChildren(dir, false, stat);
         Collections.sort(children);
-        same("children",
-                Arrays.asList("0000000003", "c", "e", "p", "s-0000000001", "t", "t-0000000006", "two"),
-                children);
+        same("children", "[0000000003, c, e, p, s-0000000001, t, t-0000000006, two]",
+                children.toString());
         same("the parent counts its children", 8, stat.getNumChildren());
         same("and what became of them", 8, stat.getCversion());
         same("children without a stat", 8, a.zk.getChildren(dir, false).size());
@@ -207,7 +209,8 @@ public final class Driver {
         same("a transaction of seven", 7, results.size());
         same("a created path", dir + "/s-0000000001",
                 ((OpResult.CreateResult) results.get(1)).getPath());
-        same("a stat of a change", 1, ((OpResult.SetDataResult) results.get(2)).getStat().getVersion());
+        same("a stat of a change", 1,
+                ((OpResult.SetDataResult) results.get(2)).getStat().getVersion());
         Stat stat = a.zk.exists(dir + "/a", false);
         same("one transaction has one zxid", stat.getCzxid(), stat.getMzxid());
         try {
@@ -415,7 +418,8 @@ public final class Driver {
         ZooKeeper thief = new ZooKeeper(all, TIMEOUT, states, a.zk.getSessionId(), wrong);
         states.next("a wrong password is refused as expired", "Expired");
         thief.close();
-        a.settled(); // a server closes the session's older connection before it looks at the password
+        // A server closes the session's older connection before it looks at the password.
+        a.settled();
         same("its session is unharmed", "root", text(a.zk.getData(root, false, null)));
     }
 
@@ -450,6 +454,29 @@ public final class Driver {
         deep.next("recursive watches: data", "NodeDataChanged " + dir + "/data");
         deep.next("recursive watches: created", "NodeCreated " + dir + "/later");
         ask("start");
+    }
+
+    private static void reconfigured() throws Exception {
+        Log states = new Log();
+        try (ZooKeeperAdmin admin = new ZooKeeperAdmin(all, TIMEOUT, states)) {
+            states.next(null, "SyncConnected");
+            refused("reconfiguration is off", Code.RECONFIGDISABLED, () -> admin.reconfigure(
+                    "server.9=127.0.0.1:9:99;999", null, (String) null, -1, new Stat()));
+        }
+        try (Session c = new Session(all, TIMEOUT)) {
+            String id = Long.toHexString(c.zk.getSessionId());
+            String[] hosts = all.split(",");
+            int other = (Integer.parseInt(ask("where " + id)) + 1) % hosts.length;
+            c.zk.updateServerList(hosts[other]);
+            c.states.next("a client whose server is not on its new list", "Disconnected");
+            c.states.next("goes to one that is", "SyncConnected");
+            same("with its session", id, Long.toHexString(c.zk.getSessionId()));
+            same("which is there now", String.valueOf(other), ask("where " + id));
+        }
+        ZooKeeper reader = new ZooKeeper(all, TIMEOUT, states, true);
+        states.next("its client is closed", "Closed");
+        states.next("who would take a read-only server gets a full one", "SyncConnected");
+        reader.close();
     }
 
     private static void silence(Session b) throws Exception {
@@ -498,7 +525,8 @@ public final class Driver {
             b.sync();
             Log log = new Log();
             b.zk.exists(path, log);
-            ask("expire " + Long.toHexString(e.zk.getSessionId()) + " " + hex(e.zk.getSessionPasswd()));
+            String id = Long.toHexString(e.zk.getSessionId());
+            ask("expire " + id + " " + hex(e.zk.getSessionPasswd()));
             log.next("an ephemeral goes with its session", "NodeDeleted " + path);
             e.states.next("its connection is closed", "Disconnected");
             e.states.next("then it learns why", "Expired");

@@ -606,7 +606,8 @@ static void rights(struct session a, struct session b)
     must("an acl", zoo_get_acl(a.zh, at("/rights/x"), &acl, &stat));
     number("one entry", 1, acl.count);
     text("of the creator's digest", "digest", acl.data[0].id.scheme);
-    check("by hash", strncmp(acl.data[0].id.id, "ann:", 4) == 0 && !strstr(acl.data[0].id.id, "secret"));
+    const char *user = acl.data[0].id.id;
+    check("by hash", strncmp(user, "ann:", 4) == 0 && !strstr(user, "secret"));
     number("with all rights", ZOO_PERM_ALL, acl.data[0].perms);
     struct session c = connected(all, TIMEOUT);
     must("a wrong password", authenticate(c, "ann:wrong"));
@@ -696,6 +697,21 @@ static void moves(struct session a, struct session b)
     next("exists watches, too", log, "created %s", at("/moves/later"));
     next("child watches, too", log, "children %s", at("/moves"));
     ask("start");
+}
+
+static void reconfigured(void)
+{
+    char data[TEXT];
+    struct Stat stat;
+    int length = TEXT;
+    struct session c = connected(all, TIMEOUT);
+    result("reconfiguration is off", ZRECONFIGDISABLED,
+           zoo_reconfig(c.zh, "server.9=127.0.0.1:9:99;999", NULL, NULL, -1, data, &length, &stat));
+    must("a close", zookeeper_close(c.zh));
+    struct session reader = {.states = new_log()};
+    reader.zh = zookeeper_init(all, on_state, TIMEOUT, NULL, reader.states, ZOO_READONLY);
+    next("who would take a read-only server gets a full one", reader.states, "connected");
+    must("a close", zookeeper_close(reader.zh));
 }
 
 static double now(void)
@@ -810,6 +826,7 @@ int main(int count, char **arguments)
     reaped(a);
     wrong_passwd(a);
     moves(a, b);
+    reconfigured();
     silence(b);
     taken_over(b);
     expired(b);

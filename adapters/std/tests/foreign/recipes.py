@@ -178,6 +178,13 @@ def operations(a, b):
     a.delete(dir + "/a", recursive=True)
     same("recursive delete", None, a.exists(dir + "/a"))
     same("ruok", "imok", a.command(b"ruok"))
+    same("the server's version", 3, a.server_version()[0])
+    check("its statistics", "Zxid: 0x" in a.command(b"srvr"))
+    change = ("server.9=127.0.0.1:9:99;999", None, None)
+    refused("reconfiguration is off", error.ReconfigDisabledError, a.reconfig, *change)
+    reader = Session(read_only=True)
+    same("who would take a read-only server gets a full one", KazooState.CONNECTED, reader.state)
+    reader.end()
 
 
 def rights(a, b):
