@@ -382,6 +382,12 @@ impl<'b> Answers<'b> {
         self.outbox.pending()
     }
 
+    /// Gives back what the transmit buffer has grown by, as far as nothing is pending there.
+    #[cfg(feature = "alloc")]
+    pub(super) fn shrink(&mut self) {
+        self.outbox.shrink();
+    }
+
     pub(super) fn transmitted(&mut self, n: usize) {
         self.outbox.transmitted(n);
         self.settle();

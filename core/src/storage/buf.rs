@@ -67,4 +67,15 @@ impl<'b> Buf<'b> {
             }
         }
     }
+
+    /// Gives memory beyond the first `len` bytes back to the heap, if it came from there.
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    pub(crate) fn give_back(&mut self, len: usize) {
+        if let Self::Owned { bytes, .. } = self {
+            if bytes.len() > len {
+                bytes.truncate(len);
+                bytes.shrink_to_fit();
+            }
+        }
+    }
 }

@@ -184,6 +184,21 @@ impl<'b> Inbox<'b> {
         self.buf.bytes().get(self.head..self.tail)?.split_first_chunk()
     }
 
+    /// Whether nothing waits to be pulled.
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.saturating_add(self.lent) == self.tail
+    }
+
+    /// Gives back what an owned buffer has grown by, while nothing lies in it.
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            (self.head, self.tail, self.lent, self.filled) = (0, 0, 0, false);
+            self.buf.give_back(READ_STEP);
+        }
+    }
+
     #[inline]
     fn release(&mut self) {
         // What is lent has arrived: the sum is not beyond the tail.
@@ -203,6 +218,29 @@ impl<'b> Inbox<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    fn an_owned_inbox_shrinks_only_while_it_is_empty() {
+        let mut inbox = Inbox::new(Buf::owned(1 << 20));
+        let mut large = alloc::vec![0; 4 + 50_000];
+        large[..4].copy_from_slice(&50_000_u32.to_be_bytes());
+        feed(&mut inbox, &large[..40_000]);
+        inbox.shrink();
+        feed(&mut inbox, &large[40_000..]);
+        let NextFrame::Whole(range) = inbox.next(1 << 20, 0) else { panic!() };
+        assert_eq!(range.len(), 50_000);
+        feed(&mut inbox, &[0, 0, 0, 1]);
+        inbox.shrink();
+        assert!(inbox.buf.bytes().len() >= 50_000, "there is half a frame in it");
+        feed(&mut inbox, &[7]);
+        let NextFrame::Whole(range) = inbox.next(99, 0) else { panic!() };
+        assert_eq!(inbox.frame(range), [7]);
+        inbox.shrink();
+        assert_eq!(inbox.buf.bytes().len(), READ_STEP);
+        feed(&mut inbox, &large);
+        assert!(matches!(inbox.next(1 << 20, 0), NextFrame::Whole(range) if range.len() == 50_000));
+    }
 
     fn feed(inbox: &mut Inbox<'_>, mut bytes: &[u8]) {
         while !bytes.is_empty() {

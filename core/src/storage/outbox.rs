@@ -19,6 +19,10 @@ pub(crate) struct NoRoom {
     pub(crate) free: usize,
 }
 
+/// What an owned buffer keeps when it shrinks.
+#[cfg(all(feature = "alloc", feature = "server"))]
+const KEPT: usize = 512;
+
 impl<'b> Outbox<'b> {
     pub(crate) const fn new(buf: Buf<'b>) -> Self {
         Self { buf, head: 0, tail: 0 }
@@ -157,6 +161,15 @@ impl<'b> Outbox<'b> {
         }
     }
 
+    /// Gives back what an owned buffer has grown by, as far as nothing is pending there.
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    pub(crate) fn shrink(&mut self) {
+        if self.buf.bytes().len() > KEPT {
+            self.make_room(0);
+            self.buf.give_back(self.tail.max(KEPT));
+        }
+    }
+
     /// Moves what is pending to the front and grows, so that `more` bytes follow the tail.
     fn make_room(&mut self, more: usize) {
         self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
@@ -169,6 +182,25 @@ impl<'b> Outbox<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    fn an_owned_outbox_shrinks_to_what_is_pending() {
+        let mut outbox = Outbox::new(Buf::owned(1 << 20));
+        outbox.raw(&[1; 50_000]).unwrap();
+        outbox.raw(&[2; 1000]).unwrap();
+        outbox.transmitted(50_000);
+        outbox.shrink();
+        assert_eq!(outbox.pending(), [2; 1000]);
+        assert_eq!(outbox.buf.bytes().len(), 1000);
+        outbox.raw(&[3; 5]).unwrap();
+        assert_eq!(outbox.pending().len(), 1005);
+        outbox.transmitted(1005);
+        outbox.shrink();
+        assert_eq!(outbox.buf.bytes().len(), KEPT);
+        outbox.raw(&[4; 600]).unwrap();
+        assert_eq!(outbox.pending(), [4; 600]);
+    }
 
     #[test]
     fn a_frame_is_whole_or_refused() {

@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use super::EngineConfig;
 use super::fronts::Fronts;
 use super::stats::{ConnectionStats, Executed};
+use crate::machine::Machine;
 use crate::server::acl::Identity;
 use crate::server::connection::{Answers, ServerConnection};
 use crate::server::event::{CloseReason, ServerLink};
@@ -57,8 +58,17 @@ pub(super) struct Conn {
     admitted: bool,
     /// When it will be looked at for idleness.
     look_at: Instant,
+    /// When more was received or pending than small buffers hold.
+    large_at: Instant,
     ready: bool,
 }
+
+/// More than this at once, received or pending, is what a connection has large buffers for.
+const SMALL: usize = 2048;
+
+/// How long large buffers stay when they are not needed: a client that has them filled in turn with
+/// small requests is not to pay for moving each time.
+const LARGE_STAYS: Duration = Duration::from_millis(1000);
 
 /// The session a connection speaks for.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +80,27 @@ pub(super) struct Attached {
 impl Conn {
     pub(super) fn answers(&mut self) -> &mut Answers<'static> {
         &mut self.connection.answers
+    }
+
+    /// `n` bytes have been received.
+    pub(super) fn take_in(&mut self, now: Instant, n: usize) {
+        self.connection.handle_received(now, n);
+        (self.moved, self.received) = (now, now);
+        if n >= SMALL {
+            self.large_at = now;
+        }
+    }
+
+    /// Gives back what the buffers have grown by if it has not been needed for a while. An idle
+    /// client's next ping does it.
+    pub(super) fn trim(&mut self, now: Instant) {
+        let ServerConnection { inbox, answers } = &mut self.connection;
+        if !inbox.is_empty() || answers.pending().len() > SMALL {
+            self.large_at = now;
+        } else if now.since(self.large_at) >= LARGE_STAYS {
+            inbox.shrink();
+            answers.shrink();
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -148,6 +179,7 @@ impl Connections {
             large: 0,
             admitted: admitted.is_ok(),
             look_at: Instant::ORIGIN,
+            large_at: now,
             ready: false,
         };
         let mut id = ConnectionId { generation: 0, index };
@@ -307,9 +339,10 @@ impl Connections {
         Some(core::mem::replace(&mut conn.connection.inbox, Inbox::new(Buf::owned(0))))
     }
 
-    pub(super) fn put_inbox(&mut self, id: ConnectionId, inbox: Inbox<'static>) {
+    pub(super) fn put_inbox(&mut self, now: Instant, id: ConnectionId, inbox: Inbox<'static>) {
         if let Some(conn) = self.get_mut(id) {
             conn.connection.inbox = inbox;
+            conn.trim(now);
         }
     }
 

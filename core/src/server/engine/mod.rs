@@ -112,8 +112,7 @@ impl Engine {
     pub fn handle_received(&mut self, now: Instant, conn: ConnectionId, n: usize) {
         let now = self.advance(now);
         let Some(state) = self.connections.get_mut(conn) else { return };
-        state.connection.handle_received(now, n);
-        (state.moved, state.received) = (now, now);
+        state.take_in(now, n);
         let server = state.server;
         let counters = &mut self.connections.fronts.get_mut(server).counters;
         counters.bytes_received = counters.bytes_received.wrapping_add(bytes(n));
@@ -307,7 +306,7 @@ impl Engine {
             self.execute(conn, event);
         }
         let awaited = self.config.large_request_threshold.map_or(0, |_| inbox.awaited());
-        self.connections.put_inbox(conn, inbox);
+        self.connections.put_inbox(self.now, conn, inbox);
         self.connections.executed(conn, self.now, self.zxid, done);
         if let Err(reason) = self.connections.receiving(conn, awaited, &self.config) {
             return self.cut(conn, reason);
