@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::lock;
 use crate::four_letter::Mode;
-use crate::node::Node;
+use crate::node::{JVM, Node};
 use crate::port::ReservedPort;
 use crate::temp_dir::TempDir;
 
@@ -42,6 +43,8 @@ pub struct RealEnsembleBuilder {
     nodes: usize,
     tick_ms: u64,
     start_timeout: Duration,
+    directory: PathBuf,
+    virtual_machine: Vec<String>,
     properties: BTreeMap<String, String>,
     system_properties: BTreeMap<String, String>,
 }
@@ -53,6 +56,8 @@ impl RealEnsemble {
             nodes: 1,
             tick_ms: 500,
             start_timeout: Duration::from_secs(60),
+            directory: std::env::temp_dir(),
+            virtual_machine: JVM.map(str::to_owned).into(),
             properties: BTreeMap::new(),
             system_properties: BTreeMap::new(),
         }
@@ -109,6 +114,14 @@ impl RealEnsemble {
     /// There is no node `i`, or it does not run.
     pub fn resume(&self, i: usize) -> io::Result<()> {
         self.node(i)?.resume()
+    }
+
+    /// The process id of node `i`; `None` when it does not run.
+    ///
+    /// # Errors
+    /// There is no node `i`.
+    pub fn pid(&self, i: usize) -> io::Result<Option<u32>> {
+        Ok(self.node(i)?.pid())
     }
 
     /// What node `i` is right now; `None` while it does not serve, is paused, dead or not there.
@@ -226,6 +239,20 @@ impl RealEnsembleBuilder {
         self
     }
 
+    /// Where the nodes' directories are made, for a disk of another kind; the system's temporary
+    /// directory unless told.
+    pub fn directory(mut self, parent: impl Into<PathBuf>) -> Self {
+        self.directory = parent.into();
+        self
+    }
+
+    /// The flags of every node's virtual machine, in place of those for a small one that starts
+    /// quickly; for measurements.
+    pub fn virtual_machine<S: Into<String>>(mut self, flags: impl IntoIterator<Item = S>) -> Self {
+        self.virtual_machine = flags.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// A line of every node's `zoo.cfg`, in place of what the testkit would write;
     /// `extendedTypesEnabled`, say.
     pub fn property(mut self, key: impl Into<String>, value: impl ToString) -> Self {
@@ -270,7 +297,7 @@ impl RealEnsembleBuilder {
         let ports = (0..self.nodes * per_node)
             .map(|_| ReservedPort::new())
             .collect::<io::Result<Vec<_>>>()?;
-        let dir = TempDir::new()?;
+        let dir = TempDir::under(&self.directory)?;
         let shared = self.shared_properties(&ports);
 
         let mut ensemble =
@@ -284,6 +311,7 @@ impl RealEnsembleBuilder {
                 i + 1,
                 port.addr(),
                 &properties,
+                self.virtual_machine.clone(),
                 self.system_properties.clone(),
             )?;
             ensemble.addrs.push(port.addr());

@@ -45,6 +45,7 @@ const TAIL_LINES: usize = 30;
 pub(crate) struct Node {
     addr: SocketAddr,
     dir: PathBuf,
+    virtual_machine: Vec<String>,
     system_properties: BTreeMap<String, String>,
     process: Option<Process>,
 }
@@ -72,6 +73,7 @@ impl Node {
         id: usize,
         addr: SocketAddr,
         properties: &BTreeMap<String, String>,
+        virtual_machine: Vec<String>,
         system_properties: BTreeMap<String, String>,
     ) -> io::Result<Self> {
         let data = dir.join("data");
@@ -83,7 +85,7 @@ impl Node {
             .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
             .and_then(|()| fs::write(dir.join("zoo.cfg"), config))
             .map_err(while_doing(format_args!("cannot lay out a node in {}", dir.display())))?;
-        Ok(Self { addr, dir, system_properties, process: None })
+        Ok(Self { addr, dir, virtual_machine, system_properties, process: None })
     }
 
     /// Starts the process and returns at once; a process that still runs is killed before.
@@ -97,7 +99,7 @@ impl Node {
             both.map_err(while_doing(format_args!("cannot open {}", path.display())))?;
 
         let mut java = Command::new("java");
-        java.args(JVM);
+        java.args(&self.virtual_machine);
         java.args(self.system_properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         java.args(["-cp", &classpath, MAIN]);
         java.arg(self.dir.join("zoo.cfg")).current_dir(&self.dir);
@@ -113,6 +115,11 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// The process, if there is one.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
     }
 
     /// SIGKILL, and waits for the end; nothing to do for a node that does not run.

@@ -10,18 +10,22 @@ use crate::error::while_doing;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A new, empty directory under the system's temporary one; removed with all it holds on drop.
+/// A new, empty directory; removed with all it holds on drop.
 #[derive(Debug)]
 pub(crate) struct TempDir {
     path: PathBuf,
 }
 
 impl TempDir {
+    /// Under the system's temporary directory.
     pub(crate) fn new() -> io::Result<Self> {
+        Self::under(&std::env::temp_dir())
+    }
+
+    pub(crate) fn under(parent: &Path) -> io::Result<Self> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path =
-                std::env::temp_dir().join(format!("zk-session-testkit-{}-{number}", process::id()));
+            let path = parent.join(format!("zk-session-testkit-{}-{number}", process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
                 // Left by an earlier process of this id.

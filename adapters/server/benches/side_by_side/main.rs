@@ -1,0 +1,67 @@
+//! zk-session-server beside Debian's ZooKeeper: the same load from the same generator, in turns, in
+//! one run, and one table of both and their ratio.
+//!
+//! `cargo bench -p zk-session-server --bench side_by_side`, with `ROUNDS=n` for other than three
+//! rounds. It needs Debian's `zookeeper` package, a limit of 12,000 open files and some minutes.
+//!
+//! What `processor` says is the time that all threads of the server were on a processor, in the
+//! kernel as well, divided by the number of operations; what waits at the client is not in it.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "a bench: it fails by panicking, and nobody imports it"
+)]
+
+mod crowd;
+mod frames;
+mod measure;
+mod process;
+mod server;
+mod wire;
+
+use measure::Figure;
+use server::Kind;
+
+fn main() {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    table("In memory (ZooKeeper: log on tmpfs, forceSync=no)", rounds, measure::in_memory);
+}
+
+fn table(title: &str, rounds: usize, measure: impl Fn(Kind) -> Vec<Figure>) {
+    let mut runs = Vec::new();
+    for round in 1..=rounds {
+        eprintln!("{title}: round {round} of {rounds}");
+        runs.push([measure(Kind::Ours), measure(Kind::ZooKeeper)]);
+    }
+    println!("\n{title}, {rounds} rounds, min .. max\n");
+    println!("| what | unit | aim | zk-session-server | ZooKeeper | ratio |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: |");
+    for (row, figure) in runs[0][0].iter().enumerate() {
+        let values = |of: usize| runs.iter().map(move |run| run[of][row].value).collect::<Vec<_>>();
+        let [ours, theirs] = [values(0), values(1)];
+        let ratios: Vec<_> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
+        let aim = figure.aim.map_or(String::new(), |aim| format!("≤ {}", number(aim)));
+        let (name, unit) = (figure.name, figure.unit);
+        let columns = [&ours, &theirs, &ratios].map(|values| range(values));
+        println!("| {name} | {unit} | {aim} | {} |", columns.join(" | "));
+    }
+}
+
+fn range(values: &[f64]) -> String {
+    let (min, max) = values.iter().fold((f64::MAX, 0.0_f64), |(a, b), v| (a.min(*v), b.max(*v)));
+    format!("{} .. {}", number(min), number(max))
+}
+
+/// Three digits that count.
+fn number(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
