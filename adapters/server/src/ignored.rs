@@ -74,7 +74,6 @@ const NOT_SUPPORTED: &[&str] = &[
     "audit.enable",
     "dataDir",
     "emulate353TTLNodes",
-    "enforceQuota",
     "ensembleAuthName",
     "letAnySaslUserDoX",
     "localSessionsEnabled",

@@ -106,6 +106,7 @@ impl ZooCfg {
             "connection_throttle_weight_enabled" => {
                 engine.connection_throttle_weights = entry.boolean()?;
             }
+            "enforceQuota" => engine.enforce_quota = entry.boolean()?,
             "nio.sessionlessCnxnTimeout" => engine.sessionless_timeout = entry.millis(1)?,
             _ => self.ignored.push(entry.ignored()),
         }
@@ -264,6 +265,12 @@ mod tests {
     }
 
     #[test]
+    fn quotas_are_enforced_only_if_told_so() {
+        assert!(!parsed("tickTime=500").settings.engine.enforce_quota);
+        assert!(parsed("enforceQuota=true").settings.engine.enforce_quota);
+    }
+
+    #[test]
     fn a_port_alone_is_open_to_the_network() {
         let listen = parsed("clientPort=2181").settings.listen;
         assert_eq!(listen, [SocketAddr::from(([0, 0, 0, 0], 2181))]);
@@ -296,6 +303,7 @@ mod tests {
             ("tickTime=-5", "a number of milliseconds, at least 1"),
             ("minSessionTimeout=99999999999", "a number of milliseconds, at least 1"),
             ("clientPort=65536", "a port, 0 to 65535"),
+            ("enforceQuota=1", "true or false"),
             ("extendedTypesEnabled=yes", "true or false"),
             ("jute.maxbuffer=1", "a number of bytes, 1024 to 2147483647"),
             ("znode.container.maxNeverUsedIntervalMs=", "a number of milliseconds"),

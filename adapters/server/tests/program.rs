@@ -8,8 +8,8 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zk_session::OpError;
 use zk_session::wire::{Acl, CreateMode};
-use zk_session_std::{Client, ErrorKind};
+use zk_session_std::Client;
+use zk_session_testkit::four_letter;
 
 /// A program that serves.
 struct Server {
@@ -162,6 +163,24 @@ fn a_configuration_file_is_obeyed_and_what_is_ignored_is_named() {
 }
 
 #[test]
+fn the_limits_and_words_of_the_file_hold() {
+    let file = File::new(
+        "limits.cfg",
+        "clientPort=0\nclientPortAddress=127.0.0.1\nmaxClientCnxns=2\n\
+         4lw.commands.whitelist=ruok\n",
+    );
+    let server = Server::start(&["--config", file.path()]);
+    let addr = server.connect_string().parse().unwrap();
+    assert_eq!(four_letter(addr, "ruok").unwrap(), "imok");
+    assert!(four_letter(addr, "mntr").unwrap().contains("not in the whitelist"));
+    let [_first, _second] = [server.client(), server.client()];
+    let mut third = TcpStream::connect(addr).unwrap();
+    third.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let end = third.read(&mut [0]);
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
+}
+
+#[test]
 fn the_command_line_wins_over_the_file() {
     let file = File::new("wins.cfg", "tickTime=60000\nclientPort=1\nclientPortAddress=127.0.0.1\n");
     let args = ["--config", file.path(), "--tick", "40", "--listen", "127.0.0.1:0"];
@@ -252,6 +271,6 @@ fn an_oversize_request_costs_its_connection_only() {
     let client = server.client();
     client.create("/fits", &[1; 1500], CreateMode::Persistent).unwrap();
     let error = client.create("/big", &[1; 3000], CreateMode::Persistent).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Op(OpError::ConnectionLoss), "{error}");
+    assert_eq!(error.kind, zk_session_std::ErrorKind::Op(OpError::ConnectionLoss), "{error}");
     assert_eq!(client.get_data("/fits").unwrap().0, [1; 1500]);
 }
