@@ -182,6 +182,30 @@ impl AclList {
         Ok(Self(entries.into()))
     }
 
+    /// The ACL of a record, which was checked when it was set.
+    pub(super) fn restored(entries: &[Acl<'_>], open: &AclList) -> Self {
+        if *entries == *Acl::OPEN {
+            return open.clone();
+        }
+        let bytes = |text: Ustring<'_>| Box::from(text.as_bytes().unwrap_or_default());
+        let entries = entries.iter().map(|Acl { perms, scheme, id }| Entry {
+            perms: *perms,
+            scheme: bytes(*scheme),
+            id: bytes(*id),
+        });
+        Self(entries.collect())
+    }
+
+    /// The ACL as a record holds it.
+    pub(super) fn entries(&self) -> Vec<Acl<'_>> {
+        let entries = self.0.iter().map(|entry| Acl {
+            perms: entry.perms,
+            scheme: Ustring::from_bytes(&entry.scheme),
+            id: Ustring::from_bytes(&entry.id),
+        });
+        entries.collect()
+    }
+
     /// Whether one of the identities may do one of the things in `perms`.
     pub(super) fn allows(&self, perms: Perms, identities: &[Identity]) -> bool {
         let mut fitting = self.0.iter().filter(|entry| entry.perms.allows(perms));

@@ -36,6 +36,8 @@ mod connection;
 mod engine;
 mod event;
 mod passwd;
+#[cfg(feature = "alloc")]
+mod record;
 mod slots;
 #[cfg(feature = "alloc")]
 mod text;
@@ -48,11 +50,18 @@ mod watches;
 pub use connection::ServerConnection;
 #[cfg(feature = "alloc")]
 pub use engine::{
-    ConnectionId, ConnectionInfo, Engine, EngineConfig, FourLetterWords, Release, SessionInfo,
+    ConnectionId, ConnectionInfo, Engine, EngineConfig, FourLetterWords, Release, Restore,
+    RestoreError, SessionInfo,
 };
 pub use event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+#[cfg(feature = "alloc")]
+pub use record::{
+    Change, HeaderRecord, Record, RecordError, RecordKey, SessionRecord, ZnodeRecord,
+};
 pub use slots::SessionSlot;
 pub use tracker::{
     AttachError, Granted, Ownership, ServerId, SessionRef, SessionTracker, TrackerConfig,
     TrackerFull,
 };
+#[cfg(feature = "alloc")]
+pub use tree::Kind as ZnodeKind;

@@ -319,9 +319,14 @@ impl<'b> SessionTracker<'b> {
         bucket(now.after(timeout), self.config.tick).as_millis()
     }
 
-    fn next_session_id(&mut self, server: ServerId) -> SessionId {
+    /// The lower 56 bits of an id that is new as long as time does not go back.
+    fn first_id(&self) -> u64 {
         let unix = self.config.unix_time_at_origin.wrapping_add_unsigned(self.now.as_millis());
-        let mut low = self.next_id.unwrap_or((unix.cast_unsigned() << 24) >> 8);
+        (unix.cast_unsigned() << 24) >> 8
+    }
+
+    fn next_session_id(&mut self, server: ServerId) -> SessionId {
+        let mut low = self.next_id.unwrap_or_else(|| self.first_id());
         loop {
             let bits = (low & ID_MASK) | (u64::from(server.0) << ID_BITS);
             low = low.wrapping_add(1) & ID_MASK;
@@ -340,6 +345,43 @@ impl SessionTracker<'static> {
     /// A tracker on the heap, of at most `limit` sessions.
     pub fn owned(config: TrackerConfig, limit: usize) -> Self {
         Self::new(config, Slots::owned(limit))
+    }
+
+    /// The lower 56 bits of the next id, if there has been any.
+    pub(super) fn next_id(&self) -> Option<u64> {
+        self.next_id
+    }
+
+    /// Ids go on from a predecessor's. Where the clock is ahead of them it is believed: the
+    /// predecessor may have made more than it is remembered by.
+    pub(super) fn restore_next_id(&mut self, now: Instant, next: Option<u64>) {
+        self.advance(now);
+        self.next_id = next.map(|next| (next & ID_MASK).max(self.first_id()));
+    }
+
+    /// A predecessor's session lives on, with all of its timeout.
+    pub(super) fn restore(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        timeout: Duration,
+    ) -> Result<(), TrackerFull> {
+        let now = self.advance(now);
+        let [creator, ..] = id.0.to_be_bytes();
+        let slot = self.slots.insert(SessionSlot {
+            id,
+            expiry: self.bucket(now, timeout),
+            timeout: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+            owner: ServerId(creator),
+            ..SessionSlot::EMPTY
+        });
+        slot.map(drop).ok_or(TrackerFull)
+    }
+
+    /// The timeout of a session that is alive.
+    pub(super) fn timeout(&self, id: SessionId) -> Option<Duration> {
+        let slot = self.live(self.find(id)?)?;
+        Some(Duration::from_millis(slot.timeout.into()))
     }
 }
 

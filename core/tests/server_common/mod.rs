@@ -235,11 +235,15 @@ pub(crate) fn request_bytes(xid: i32, request: &Request<'_>) -> Vec<u8> {
 }
 
 pub(crate) fn framed(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut memory = vec![0; 4 << 20];
-    let mut writer = Writer::new(&mut memory);
-    write(&mut writer);
-    let body = writer.finish().unwrap();
-    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
+    let mut memory = vec![0; 512];
+    loop {
+        let mut writer = Writer::new(&mut memory);
+        write(&mut writer);
+        match writer.finish() {
+            Ok(body) => return [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat(),
+            Err(error) => memory = vec![0; error.needed],
+        }
+    }
 }
 
 pub(crate) fn decode(frame: &[u8]) -> Got {

@@ -12,10 +12,13 @@
 
 mod config;
 mod connections;
+mod faults;
 mod fronts;
 mod multi;
 mod read;
 mod reap;
+mod records;
+mod restore;
 mod session;
 mod stats;
 mod throttle;
@@ -30,6 +33,8 @@ use core::net::SocketAddr;
 pub use config::{ConnectionInfo, EngineConfig, Release, SessionInfo};
 pub use connections::ConnectionId;
 use connections::Connections;
+use records::Changes;
+pub use restore::{Restore, RestoreError};
 use stats::Executed;
 pub use words::FourLetterWords;
 
@@ -64,6 +69,8 @@ pub struct Engine {
     reap_at: Instant,
     /// Set and shown by four-letter words.
     trace_mask: u64,
+    /// `None`: nobody asks.
+    changes: Option<Changes>,
 }
 
 impl Engine {
@@ -81,6 +88,7 @@ impl Engine {
             zxid: Zxid(0),
             now,
             trace_mask: words::TRACE_MASK,
+            changes: None,
         }
     }
 

@@ -57,8 +57,16 @@ impl Engine {
             // The older connection goes before the password is looked at.
             self.end_older(conn, request.session_id);
             let id = request.session_id;
+            let before = self.tracker.timeout(id);
             match self.tracker.attach(self.now, server, id, request.passwd, request.timeout) {
-                Ok(granted) => granted,
+                Ok(granted) => {
+                    if let Some(changes) = &mut self.changes {
+                        if before != Some(granted.timeout) {
+                            changes.session_modified(id);
+                        }
+                    }
+                    granted
+                }
                 Err(error) => {
                     debug_event!("session {} refused: {:?}", id, error);
                     self.send(conn, |answers| answers.refuse());
@@ -69,6 +77,9 @@ impl Engine {
             match self.tracker.create(self.now, server, request.timeout) {
                 Ok(granted) => {
                     self.begin();
+                    if let Some(changes) = &mut self.changes {
+                        changes.session_created(granted.session.id());
+                    }
                     granted
                 }
                 Err(_) => return self.cut(conn, CloseReason::TrackerFull),
@@ -155,6 +166,9 @@ impl Engine {
             self.delete_node(id, txn, &mut changes);
         }
         self.tracker.close(session);
+        if let Some(changes) = &mut self.changes {
+            changes.session_removed(session);
+        }
         self.publish(&changes, txn.zxid);
     }
 }

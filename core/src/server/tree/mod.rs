@@ -3,8 +3,10 @@
 //! # Source
 //! `DataTree`, `DataNode`, 3.8.0.
 
+mod changes;
 mod node;
 mod quota;
+mod records;
 mod undo;
 
 use alloc::boxed::Box;
@@ -12,7 +14,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-pub(super) use node::{Kind, Node};
+pub(super) use changes::Changed;
+pub use node::Kind;
+pub(super) use node::Node;
 use quota::Limited;
 pub(super) use quota::{Difference, Quotas};
 use undo::Before;
@@ -54,20 +58,15 @@ pub(super) struct Tree {
     limited: Limited,
     /// The ACL of znodes that anyone may do anything with.
     pub(super) open: AclList,
+    /// `None`: nobody asks.
+    changed: Option<Changed<Vec<u8>>>,
 }
 
 impl Tree {
     /// The tree of an ensemble that has just been set up.
     pub(super) fn new() -> Self {
-        let open = AclList::world(Perms::ALL);
-        let mut tree = Self {
-            nodes: Vec::new(),
-            free: Vec::new(),
-            ephemerals: BTreeMap::new(),
-            reapable: BTreeSet::new(),
-            limited: Limited::new(),
-            open: open.clone(),
-        };
+        let mut tree = Self::bare();
+        let open = tree.open.clone();
         tree.nodes.push(Some(Node::initial(Arc::default(), NodeId::ROOT, open)));
         let zookeeper = tree.add_initial(NodeId::ROOT, b"zookeeper");
         tree.add_initial(zookeeper, b"quota");
@@ -77,6 +76,19 @@ impl Tree {
             node.aversion = -1; // as `DataTree.addConfigNode` leaves it
         }
         tree
+    }
+
+    /// No znodes, not even the root.
+    fn bare() -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            ephemerals: BTreeMap::new(),
+            reapable: BTreeSet::new(),
+            limited: Limited::new(),
+            open: AclList::world(Perms::ALL),
+            changed: None,
+        }
     }
 
     /// Adds a znode that nobody created: its parent does not count it.
@@ -208,6 +220,8 @@ impl Tree {
         parent_node.children.insert(Arc::clone(&name), id);
         parent_node.creations = creations.wrapping_add(1);
         parent_node.pzxid = txn.zxid;
+        self.note_created(id);
+        self.note_modified(parent);
         let counted = self.has_quotas() || quota::is_own(&name);
         let recount = if counted { self.quota_created(id) } else { None };
         Some((id, Undo::Create { id, creations, pzxid, recount }))
@@ -216,10 +230,12 @@ impl Tree {
     /// Deletes a znode without children that is not the root.
     pub(super) fn delete(&mut self, id: NodeId, txn: Txn) -> Option<Undo> {
         let recount = if self.has_quotas() { self.quota_deleted(id) } else { None };
+        self.note_removal(id); // last: the statistics may be its own
         let node = self.unstore(id)?;
         let parent = self.node_mut(node.parent)?;
         let pzxid = core::mem::replace(&mut parent.pzxid, txn.zxid);
         parent.children.remove(&node.name);
+        self.note_modified(node.parent);
         Some(Undo::Delete { id, node: Box::new(node), pzxid, recount })
     }
 
@@ -235,6 +251,7 @@ impl Tree {
         let data = core::mem::replace(&mut node.data, data);
         node.version = node.version.wrapping_add(1);
         (node.mzxid, node.mtime) = (txn.zxid, txn.time);
+        self.note_modified(id);
         let recount = if self.has_quotas() { self.quota_set(id, more) } else { None };
         Some(Undo::SetData { id, data, before, recount })
     }
@@ -243,6 +260,7 @@ impl Tree {
         if let Some(node) = self.node_mut(id) {
             node.acl = acl;
             node.aversion = node.aversion.wrapping_add(1);
+            self.note_modified(id);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::wire::{SessionId, Stat, Zxid};
 
 /// How long a znode stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Kind {
+pub enum Kind {
     /// Until it is deleted.
     Persistent,
     /// As long as its session.

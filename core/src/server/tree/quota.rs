@@ -248,6 +248,7 @@ impl Tree {
     pub(super) fn uncount(&mut self, recount: Recount) {
         if let Some(node) = self.node_mut(recount.stats) {
             node.data = recount.before;
+            self.note_modified(recount.stats);
         }
     }
 
@@ -262,7 +263,9 @@ impl Tree {
             *number = number.saturating_add(more);
         }
         let after = text(&pairs);
-        Some(Recount { stats, before: node.data.replace(after) })
+        let before = node.data.replace(after);
+        self.note_modified(stats);
+        Some(Recount { stats, before })
     }
 
     /// The statistics of a subtree, counted anew.

@@ -37,6 +37,7 @@ impl Tree {
                     let path = self.path(id);
                     self.quota_forgotten(&path);
                 }
+                self.note_removal(id);
                 let Some(node) = self.unstore(id) else { return };
                 if let Some(parent) = self.node_mut(node.parent) {
                     parent.children.remove(&node.name);
@@ -53,6 +54,7 @@ impl Tree {
                     parent.children.insert(name, stored);
                     parent.pzxid = pzxid;
                 }
+                self.note_created(stored);
                 if own {
                     self.quota_restored(stored);
                 }
