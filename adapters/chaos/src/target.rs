@@ -39,7 +39,7 @@ impl Target {
     /// No port or no thread is left.
     pub fn embedded() -> io::Result<Self> {
         let builder = EmbeddedEnsemble::builder().servers(Self::SERVERS).tick(TICK);
-        builder.start().map(Self::Embedded)
+        Ok(Self::Embedded(builder.start()?))
     }
 
     /// Where the servers listen.
@@ -57,7 +57,7 @@ impl Target {
     pub fn kill(&self, server: usize) -> io::Result<()> {
         match self {
             Self::Real(ensemble) => ensemble.kill(server),
-            Self::Embedded(ensemble) => ensemble.stop(server),
+            Self::Embedded(ensemble) => Ok(ensemble.stop(server)?),
         }
     }
 
@@ -68,7 +68,7 @@ impl Target {
     pub fn restart(&self, server: usize) -> io::Result<()> {
         match self {
             Self::Real(ensemble) => ensemble.restart(server),
-            Self::Embedded(ensemble) => ensemble.start(server),
+            Self::Embedded(ensemble) => Ok(ensemble.start(server)?),
         }
     }
 
@@ -90,7 +90,7 @@ impl Target {
     pub fn pause(&self, server: usize) -> io::Result<()> {
         match self {
             Self::Real(ensemble) => ensemble.pause(server),
-            Self::Embedded(ensemble) => ensemble.stop(server),
+            Self::Embedded(ensemble) => Ok(ensemble.freeze(server)?),
         }
     }
 
@@ -101,7 +101,7 @@ impl Target {
     pub fn resume(&self, server: usize) -> io::Result<()> {
         match self {
             Self::Real(ensemble) => ensemble.resume(server),
-            Self::Embedded(ensemble) => ensemble.start(server),
+            Self::Embedded(ensemble) => Ok(ensemble.thaw(server)?),
         }
     }
 

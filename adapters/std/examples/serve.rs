@@ -3,7 +3,8 @@
 //! `cargo run --release -p zk-session-std --example serve -- [SERVERS] [TICK_MS]`
 //!
 //! The first line it prints is the connect string. Then it takes one command a line: `stop I`,
-//! `start I`, `cut I`, `expire SESSION_ID` (as `0x…`), `sessions`.
+//! `start I`, `cut I`, `freeze I`, `thaw I`, `expire SESSION_ID` (as `0x…`), `drop SESSION_ID`,
+//! `sessions`, `wipe`.
 
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
@@ -15,7 +16,8 @@ const USAGE: &str = "\
 usage: serve [SERVERS] [TICK_MS]
 Runs SERVERS (default 3) ZooKeeper servers with a tick of TICK_MS (default 2000) on loopback until
 standard input ends. Prints the connect string, then takes commands, one a line:
-  stop I | start I | cut I | expire 0xSESSION_ID | sessions";
+  stop I | start I | cut I | freeze I | thaw I | expire 0xSESSION_ID | drop 0xSESSION_ID
+  sessions | wipe";
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,21 +44,25 @@ fn main() -> io::Result<()> {
 fn obey(ensemble: &EmbeddedEnsemble, line: &str) -> io::Result<String> {
     let (verb, arg) = line.split_once(' ').unwrap_or((line, ""));
     let server = || arg.parse().map_err(|_| io::Error::other("which server?"));
+    let session = || {
+        let id = u64::from_str_radix(arg.trim_start_matches("0x"), 16);
+        id.map(|id| SessionId(id.cast_signed())).map_err(|_| io::Error::other("which session?"))
+    };
     match verb {
         "stop" => ensemble.stop(server()?)?,
         "start" => ensemble.start(server()?)?,
         "cut" => ensemble.cut(server()?)?,
-        "expire" => {
-            let id = u64::from_str_radix(arg.trim_start_matches("0x"), 16);
-            let id = id.map_err(|_| io::Error::other("which session?"))?;
-            return Ok(ensemble.expire(SessionId(id.cast_signed()))?.to_string());
-        }
+        "freeze" => ensemble.freeze(server()?)?,
+        "thaw" => ensemble.thaw(server()?)?,
+        "wipe" => ensemble.wipe()?,
+        "expire" => return Ok(ensemble.expire(session()?)?.to_string()),
+        "drop" => return Ok(ensemble.drop_connection(session()?)?.to_string()),
         "sessions" => {
             let sessions = ensemble.sessions()?;
             let lines: Vec<_> = sessions.iter().map(|session| format!("{session:?}")).collect();
             return Ok(lines.join("\n"));
         }
-        _ => return Err(io::Error::other("stop, start, cut, expire or sessions?")),
+        _ => return Err(io::Error::other("see --help for the commands")),
     }
     Ok("ok".into())
 }

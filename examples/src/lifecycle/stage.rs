@@ -32,7 +32,7 @@ impl Embedded {
     /// What kept them from starting.
     pub fn start() -> io::Result<Self> {
         let tick = Duration::from_millis(500);
-        EmbeddedEnsemble::builder().servers(3).tick(tick).start().map(Self)
+        Ok(Self(EmbeddedEnsemble::builder().servers(3).tick(tick).start()?))
     }
 
     /// Where they listen.
@@ -43,7 +43,7 @@ impl Embedded {
 
 impl Faults for Embedded {
     fn kill(&self, server: usize, _: &Relay) -> io::Result<()> {
-        self.0.stop(server)
+        Ok(self.0.stop(server)?)
     }
 
     fn describe(&self) -> &'static str {

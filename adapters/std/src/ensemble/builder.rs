@@ -1,8 +1,10 @@
 //! How an ensemble is to be.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(feature = "durable")]
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,8 +12,16 @@ use mio::{Poll, Waker};
 use zk_session::server::{Engine, EngineConfig, Release};
 
 use super::EmbeddedEnsemble;
+use super::error::EnsembleError;
+#[cfg(feature = "durable")]
+use super::error::StoreError;
+use super::front::Front;
 use super::port::Port;
-use super::reactor::{Front, Reactor, WAKER};
+use super::reactor::{Failure, Reactor, WAKER};
+use super::snapshot;
+use super::state::State;
+#[cfg(feature = "durable")]
+use super::store::{Fsync, Store};
 use crate::clock::{Clock, random_seed};
 
 /// The most servers there can be: their numbers are one byte of each session id.
@@ -25,11 +35,20 @@ pub struct EnsembleBuilder {
     binds: BTreeMap<usize, SocketAddr>,
     seed: Option<u64>,
     engine: EngineConfig,
+    #[cfg(feature = "durable")]
+    durable: Option<(PathBuf, Fsync)>,
 }
 
 impl EnsembleBuilder {
     pub(super) fn new() -> Self {
-        Self { servers: 1, binds: BTreeMap::new(), seed: None, engine: EngineConfig::default() }
+        Self {
+            servers: 1,
+            binds: BTreeMap::new(),
+            seed: None,
+            engine: EngineConfig::default(),
+            #[cfg(feature = "durable")]
+            durable: None,
+        }
     }
 
     /// Sets the number of servers, 1 to 255; 1 unless told otherwise.
@@ -126,47 +145,126 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Keeps the state in a directory, which is made if it is not there: whoever is started with the
+    /// same one goes on where the last stopped or was killed, with all znodes and sessions. Sessions
+    /// have all of their timeout from then on, so that clients can come back.
+    ///
+    /// Nothing is acknowledged before it is kept. All that has come from all clients at a time is
+    /// kept at once, with one call to fsync, and only then answered; [`fsync`](Self::fsync) can
+    /// waive that call. When it cannot be kept, because the disk is full for example, the ensemble
+    /// stops serving, all connections end unanswered, and
+    /// [`failure`](EmbeddedEnsemble::failure) says why.
+    ///
+    /// Only one ensemble can use a directory at a time. What is kept includes the key of all session
+    /// passwords: keep it as secret as the data.
+    #[cfg(feature = "durable")]
+    pub fn durable(mut self, dir: impl Into<PathBuf>) -> Self {
+        let fsync = self.durable.take().map(|(_, fsync)| fsync);
+        self.durable = Some((dir.into(), fsync.unwrap_or_default()));
+        self
+    }
+
+    /// Sets when what [`durable`](Self::durable) keeps is forced to the disk: say it after that.
+    /// [`Fsync::Always`] unless told otherwise.
+    #[cfg(feature = "durable")]
+    pub fn fsync(mut self, fsync: Fsync) -> Self {
+        if let Some((_, chosen)) = &mut self.durable {
+            *chosen = fsync;
+        }
+        self
+    }
+
     /// Binds all ports and serves. It takes about a millisecond, and clients can connect when it
     /// returns.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the number of servers, the tick or the
-    /// session timeouts make no sense; otherwise what the system says, such as
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse).
-    pub fn start(self) -> io::Result<EmbeddedEnsemble> {
+    /// [`Settings`](EnsembleError::Settings) if the number of servers, the tick or the session
+    /// timeouts make no sense; [`Store`](EnsembleError::Store) if what is kept cannot be used;
+    /// otherwise [`Io`](EnsembleError::Io) with what the system says, such as
+    /// [`AddrInUse`](std::io::ErrorKind::AddrInUse).
+    pub fn start(self) -> Result<EmbeddedEnsemble, EnsembleError> {
+        self.start_as(|config, now| Ok(Engine::new(config, now)), Fresh::Unless)
+    }
+
+    /// As [`start`](Self::start), from a [snapshot](EmbeddedEnsemble::snapshot): with its znodes and
+    /// sessions, which have all of their timeout, and the passwords that it was taken with, whatever
+    /// [`seed`](Self::seed) says. With [`durable`](Self::durable) the directory has to be empty.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and [`Snapshot`](EnsembleError::Snapshot).
+    pub fn start_from(self, reader: impl Read) -> Result<EmbeddedEnsemble, EnsembleError> {
+        self.start_as(|config, now| Ok(snapshot::read(reader, config, now)?), Fresh::Only)
+    }
+
+    /// Starts with the engine that is kept, or else one that is made.
+    fn start_as(
+        self,
+        make: impl FnOnce(EngineConfig, zk_session::Instant) -> Result<Engine, EnsembleError>,
+        fresh: Fresh,
+    ) -> Result<EmbeddedEnsemble, EnsembleError> {
         let servers = self.binds.keys().last().map_or(0, |last| last.saturating_add(1));
         let servers = servers.max(self.servers);
         if !(1..=MAX_SERVERS).contains(&servers) {
             return invalid(format!("an ensemble has 1 to {MAX_SERVERS} servers, not {servers}"));
         }
         let clock = Clock::new();
-        let mut engine = Engine::new(self.config()?, clock.now());
+        let mut state = self.state(clock, make, fresh)?;
         let (mut fronts, mut addrs) = (Vec::new(), Vec::new());
         for server in 0..servers {
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let wanted = self.binds.get(&server).copied().unwrap_or(any);
             let (port, addr) = Port::bind(wanted).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot bind {wanted}: {error}"))
+                std::io::Error::new(error.kind(), format!("cannot bind {wanted}: {error}"))
             })?;
-            let id = engine.add_server();
-            engine.set_address(id, addr);
+            let id = state.engine.add_server();
+            state.engine.set_address(id, addr);
             fronts.push(Front::new(id, addr, port));
             addrs.push(addr);
         }
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (commands, receiver) = mpsc::channel();
-        let mut reactor = Reactor::new(engine, clock, poll, fronts, receiver);
+        let failure = Failure::default();
+        let mut reactor = Reactor::new(state, poll, fronts, receiver, Failure::clone(&failure));
         for server in 0..servers {
             reactor.start(server)?;
         }
         let thread = std::thread::Builder::new().name("zk-ensemble".into());
         let thread = thread.spawn(move || reactor.run())?;
         log::info!("embedded ensemble serves on {addrs:?}");
-        Ok(EmbeddedEnsemble { addrs, commands: Some(commands), waker, thread: Some(thread) })
+        let commands = Some(commands);
+        Ok(EmbeddedEnsemble { addrs, commands, waker, thread: Some(thread), failure })
     }
 
-    fn config(&self) -> io::Result<EngineConfig> {
+    /// The engine with its store, if it has one.
+    fn state(
+        &self,
+        clock: Clock,
+        make: impl FnOnce(EngineConfig, zk_session::Instant) -> Result<Engine, EnsembleError>,
+        fresh: Fresh,
+    ) -> Result<State, EnsembleError> {
+        let (config, now) = (self.config()?, clock.now());
+        #[cfg(feature = "durable")]
+        if let Some((dir, fsync)) = &self.durable {
+            let mut store = Store::open(dir, *fsync)?;
+            let engine = match (store.load(config.clone(), now)?, fresh) {
+                (Some(_), Fresh::Only) => return Err(StoreError::NotEmpty(dir.clone()).into()),
+                (Some(engine), Fresh::Unless) => engine,
+                (None, _) => {
+                    let engine = make(config, now)?;
+                    store.fill(&engine)?;
+                    engine
+                }
+            };
+            let mut state = State::new(engine, clock);
+            state.keep(store);
+            return Ok(state);
+        }
+        let _ = fresh; // it only matters where something is kept
+        Ok(State::new(make(config, now)?, clock))
+    }
+
+    fn config(&self) -> Result<EngineConfig, EnsembleError> {
         let mut config = self.engine.clone();
         config.environment.extend(environment());
         config.seed = self.seed.unwrap_or_else(random_seed);
@@ -202,6 +300,15 @@ fn millis(span: Duration) -> zk_session::Duration {
     zk_session::Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn invalid<T>(text: String) -> io::Result<T> {
-    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+fn invalid<T>(text: String) -> Result<T, EnsembleError> {
+    Err(EnsembleError::Settings(text))
+}
+
+/// Whether an ensemble that is kept already will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fresh {
+    /// It will, and is used.
+    Unless,
+    /// It will not.
+    Only,
 }

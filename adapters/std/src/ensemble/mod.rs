@@ -5,13 +5,23 @@
 //! and wait for the answer, so that what a call says has happened when it returns.
 
 mod builder;
+mod error;
+mod faults;
+mod front;
+mod lines;
 mod port;
 mod reactor;
+mod snapshot;
 mod sockets;
+mod state;
+#[cfg(feature = "durable")]
+mod store;
+mod transfer;
 
 use std::fmt;
-use std::io;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,12 +30,15 @@ use mio::Waker;
 use zk_session::wire::SessionId;
 
 pub use builder::EnsembleBuilder;
-use reactor::{Command, Reactor};
+pub use error::{EnsembleError, SnapshotError, StoreError};
+use reactor::{Answer, Command, Failure, Reactor};
+#[cfg(feature = "durable")]
+pub use store::Fsync;
 
 /// A ZooKeeper ensemble on loopback: any number of servers in front of one state.
 ///
 /// It starts in about a millisecond, speaks ZooKeeper's protocol to any client, keeps everything in
-/// memory, and ends when it is dropped. Server 0 plays the leader. All methods may be called from
+/// memory unless it is [durable](EnsembleBuilder::durable), and ends when it is dropped. Server 0 plays the leader. All methods may be called from
 /// any thread; each returns when the ensemble has done what it says.
 ///
 /// ```
@@ -56,6 +69,7 @@ pub struct EmbeddedEnsemble {
     commands: Option<Sender<Command>>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
+    failure: Failure,
 }
 
 /// One session as the ensemble sees it.
@@ -111,8 +125,8 @@ impl EmbeddedEnsemble {
     /// time out, so clients can resume them on another server. A stopped server stays so.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no server `i`.
-    pub fn stop(&self, i: usize) -> io::Result<()> {
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn stop(&self, i: usize) -> Result<(), EnsembleError> {
         self.call(move |reactor| reactor.stop(i))?
     }
 
@@ -120,34 +134,103 @@ impl EmbeddedEnsemble {
     /// so.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no server `i`; otherwise what the
-    /// system says.
-    pub fn start(&self, i: usize) -> io::Result<()> {
+    /// [`NoServer`](EnsembleError::NoServer), or what the system says.
+    pub fn start(&self, i: usize) -> Result<(), EnsembleError> {
         self.call(move |reactor| reactor.start(i))?
     }
 
     /// Drops the connections of server `i`. It goes on to serve: clients may come back at once.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no server `i`.
-    pub fn cut(&self, i: usize) -> io::Result<()> {
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn cut(&self, i: usize) -> Result<(), EnsembleError> {
         self.call(move |reactor| reactor.cut(i))?
+    }
+
+    /// From now on bytes take `latency` from clients to server `i`, and as much back: a request
+    /// takes twice that. Zero ends it; what is on its way still takes its time. Connections are
+    /// made at once, for that the system does.
+    ///
+    /// A client sees slow answers; where two thirds of its timeout pass without one it gives the
+    /// server up and resumes its session on another.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn delay(&self, i: usize, latency: Duration) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.delay(i, latency))?
+    }
+
+    /// Server `i` does nothing any more, as a process after SIGSTOP: the system goes on to accept
+    /// connections and bytes for it, but nothing is answered. Its clients hear nothing, give it up
+    /// and resume their sessions on other servers; whoever does not, expires. [`stop`](Self::stop)
+    /// ends it, too.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn freeze(&self, i: usize) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.freeze(i))?
+    }
+
+    /// Server `i` goes on after [`freeze`](Self::freeze), with all that has come meanwhile: a client
+    /// that waited gets its answers, unless its session is over, moved, or its connection was found
+    /// idle: then the connection ends.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn thaw(&self, i: usize) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.thaw(i))?
     }
 
     /// Expires a session, as if its timeout were over: its ephemerals go, watches on them fire, and
     /// its connection is closed without a word. Whether there was such a session.
     ///
     /// # Errors
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the ensemble's thread has died.
-    pub fn expire(&self, session_id: SessionId) -> io::Result<bool> {
+    /// [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
+    pub fn expire(&self, session_id: SessionId) -> Result<bool, EnsembleError> {
         self.call(move |reactor| reactor.expire(session_id))
+    }
+
+    /// Drops the connections of a session, whichever servers they are to; whether there were any.
+    /// Its client sees a lost connection and resumes the session.
+    ///
+    /// # Errors
+    /// [`NoSession`](EnsembleError::NoSession).
+    pub fn drop_connection(&self, session_id: SessionId) -> Result<bool, EnsembleError> {
+        self.call(move |reactor| reactor.drop_connection(session_id))?
+    }
+
+    /// Moves a session to another server, as if its client had resumed it there, on a connection
+    /// that nobody knows of.
+    ///
+    /// What its client sees depends on the server that it is connected to. On server 0, the leader:
+    /// the next request, pings included, closes the connection. On another: reads and pings go on,
+    /// but a write is not answered, has no effect and closes the connection. On server `to` itself:
+    /// the connection is closed at once. Then the client resumes its session wherever it likes.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer), [`NoSession`](EnsembleError::NoSession).
+    pub fn move_session(&self, session_id: SessionId, to: usize) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.move_session(session_id, to))?
+    }
+
+    /// Forgets all sessions and znodes, as if the data of all servers had been deleted while they
+    /// were down: connections are closed, zxids begin at 0 again.
+    ///
+    /// A client that has seen a newer zxid is refused by every server, without a word, until there
+    /// have been as many transactions again; then, as any other client at once, it hears that its
+    /// session has expired.
+    ///
+    /// # Errors
+    /// [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
+    pub fn wipe(&self) -> Result<(), EnsembleError> {
+        self.call(|reactor| reactor.wipe())
     }
 
     /// All sessions that are alive.
     ///
     /// # Errors
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the ensemble's thread has died.
-    pub fn sessions(&self) -> io::Result<Vec<SessionInfo>> {
+    /// [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
+    pub fn sessions(&self) -> Result<Vec<SessionInfo>, EnsembleError> {
         self.call(|reactor| reactor.sessions())
     }
 
@@ -155,13 +238,43 @@ impl EmbeddedEnsemble {
     /// session.
     ///
     /// # Errors
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the ensemble's thread has died.
-    pub fn server_of(&self, session_id: SessionId) -> io::Result<Option<usize>> {
+    /// [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
+    pub fn server_of(&self, session_id: SessionId) -> Result<Option<usize>, EnsembleError> {
         let sessions = self.sessions()?;
         Ok(sessions
             .iter()
             .find(|session| session.session_id == session_id)
             .and_then(|known| known.server))
+    }
+
+    /// Writes the whole state, for [`EnsembleBuilder::start_from`]: znodes, sessions and the key of
+    /// their passwords, which makes it as secret as those. It is what there is at one moment; the
+    /// ensemble serves on while it is written, and holds it in memory until then.
+    ///
+    /// ```
+    /// # use zk_session_std::{Client, EmbeddedEnsemble};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ensemble = EmbeddedEnsemble::builder().start()?;
+    /// let mut snapshot = Vec::new();
+    /// ensemble.snapshot(&mut snapshot)?;
+    /// drop(ensemble);
+    /// let again = EmbeddedEnsemble::builder().start_from(&snapshot[..])?;
+    /// # drop(again);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What the writer says; [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
+    pub fn snapshot(&self, writer: impl Write) -> Result<(), EnsembleError> {
+        let bytes = self.call(|reactor| snapshot::write(&reactor.state.engine))?;
+        Ok(snapshot::send(&bytes, writer)?)
+    }
+
+    /// Why the ensemble has stopped serving; `None` while it serves. It stops when it cannot keep
+    /// what it would have to acknowledge: when the disk is full, for example.
+    pub fn failure(&self) -> Option<Arc<EnsembleError>> {
+        self.failure.get().cloned()
     }
 
     /// Ends the ensemble: all connections are dropped and all ports are free when it returns. The
@@ -172,11 +285,18 @@ impl EmbeddedEnsemble {
     fn call<R: Send + 'static>(
         &self,
         what: impl FnOnce(&mut Reactor) -> R + Send + 'static,
-    ) -> io::Result<R> {
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the ensemble's thread has died");
+    ) -> Result<R, EnsembleError> {
+        let gone = || match self.failure() {
+            Some(failure) => EnsembleError::Failed(failure),
+            None => EnsembleError::Gone,
+        };
         let (answer, answered) = mpsc::sync_channel(1);
         let command: Command = Box::new(move |reactor| {
-            let _ = answer.send(what(reactor)); // whoever asked waits for it
+            let done = what(reactor);
+            let answer: Answer = Box::new(move || {
+                let _ = answer.send(done); // whoever asked waits for it
+            });
+            answer
         });
         let commands = self.commands.as_ref().ok_or_else(gone)?;
         commands.send(command).map_err(|_| gone())?;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use zk_session::server::ConnectionId;
 
+use super::lines::Lines;
+
 /// How long a connection that we close may take to acknowledge our last bytes.
 const LINGER: Duration = Duration::from_secs(1);
 /// Connections that may linger at once; beyond it the oldest go.
@@ -18,6 +20,12 @@ pub(super) struct Socket {
     /// The engine's name for it; `None` once the engine has forgotten it and it only lingers until
     /// the peer has seen our last bytes.
     pub(super) conn: Option<ConnectionId>,
+    /// The server that accepted it.
+    pub(super) server: usize,
+    /// What is on its way, if it takes time.
+    pub(super) lines: Option<Box<Lines>>,
+    /// The peer's stream has ended, and everything before its end was taken.
+    pub(super) ended: bool,
     /// There may be something to read.
     pub(super) readable: bool,
     /// The peer will send no more, so a read goes on to the end of the stream.
@@ -49,11 +57,14 @@ impl Sockets {
         self.free.last().copied().unwrap_or(self.slots.len())
     }
 
-    pub(super) fn insert(&mut self, stream: TcpStream, conn: ConnectionId) {
+    pub(super) fn insert(&mut self, stream: TcpStream, server: usize, conn: ConnectionId) {
         self.next_serial = self.next_serial.wrapping_add(1);
         let socket = Socket {
             stream,
             conn: Some(conn),
+            server,
+            lines: None,
+            ended: false,
             readable: false,
             ending: false,
             failed: false,

@@ -1,0 +1,123 @@
+//! What the handles want done to servers and sessions.
+
+use std::time::Duration;
+
+use mio::{Interest, Token};
+use zk_session::wire::SessionId;
+
+use super::SessionInfo;
+use super::error::EnsembleError;
+use super::front::front;
+use super::reactor::Reactor;
+
+/// How often a cut accepts, to have all that the system keeps for us.
+const CUT_ROUNDS: usize = 16;
+
+impl Reactor {
+    /// Starts to listen on the server's port.
+    pub(super) fn start(&mut self, server: usize) -> Result<(), EnsembleError> {
+        let front = front(&mut self.fronts, server)?;
+        if let Some(listener) = front.port.listen(front.addr)? {
+            let token = Token(1 + server);
+            if let Err(error) = self.poll.registry().register(listener, token, Interest::READABLE) {
+                front.port.hold(front.addr);
+                return Err(error.into());
+            }
+            front.pending = true;
+            log::debug!("server {server} listens on {}", front.addr);
+        }
+        Ok(())
+    }
+
+    /// Closes the server's listener and connections. A frozen one is not frozen any more.
+    pub(super) fn stop(&mut self, server: usize) -> Result<(), EnsembleError> {
+        let front = front(&mut self.fronts, server)?;
+        if let Some(listener) = front.port.listener() {
+            let _ = self.poll.registry().deregister(listener); // closing it does the same
+        }
+        front.port.hold(front.addr);
+        (front.pending, front.pause, front.frozen) = (false, None, false);
+        let (id, addr) = (front.id, front.addr);
+        let conns: Vec<_> = self.state.engine.connections(id).collect();
+        self.state.engine.stop_server(self.state.clock.now(), id);
+        self.drop_all(&conns);
+        log::debug!("server {server} on {addr} stopped, {} connections dropped", conns.len());
+        Ok(())
+    }
+
+    /// Closes the server's connections, also those that are not accepted yet.
+    pub(super) fn cut(&mut self, server: usize) -> Result<(), EnsembleError> {
+        let front = front(&mut self.fronts, server)?;
+        (front.pending, front.pause) = (front.port.listener().is_some(), None);
+        let (id, frozen) = (front.id, std::mem::take(&mut front.frozen));
+        for _ in 0..CUT_ROUNDS {
+            self.accept(server);
+        }
+        self.fronts[server].frozen = frozen;
+        let conns: Vec<_> = self.state.engine.connections(id).collect();
+        self.drop_all(&conns);
+        log::debug!("server {server}: {} connections cut", conns.len());
+        Ok(())
+    }
+
+    /// From now on bytes take that long, each way.
+    pub(super) fn delay(&mut self, server: usize, delay: Duration) -> Result<(), EnsembleError> {
+        front(&mut self.fronts, server)?.delay = delay;
+        Ok(())
+    }
+
+    /// The server does nothing any more; what comes to it waits.
+    pub(super) fn freeze(&mut self, server: usize) -> Result<(), EnsembleError> {
+        front(&mut self.fronts, server)?.frozen = true;
+        Ok(())
+    }
+
+    /// The server goes on with what has come to it, and with what it was to send.
+    pub(super) fn thaw(&mut self, server: usize) -> Result<(), EnsembleError> {
+        let front = front(&mut self.fronts, server)?;
+        front.frozen = false;
+        let conns: Vec<_> = self.state.engine.connections(front.id).collect();
+        for conn in conns {
+            if let Some(slot) = self.sockets.slot_of(conn) {
+                self.sockets.mark(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Expires a session and closes its connection.
+    pub(super) fn expire(&mut self, session_id: SessionId) -> bool {
+        self.state.expire(session_id)
+    }
+
+    /// Drops the connections of a session; whether there were any.
+    pub(super) fn drop_connection(&mut self, session_id: SessionId) -> Result<bool, EnsembleError> {
+        if !self.state.engine.sessions().any(|session| session.session_id == session_id) {
+            return Err(EnsembleError::NoSession(session_id));
+        }
+        let conns: Vec<_> = self.state.engine.session_connections(session_id).collect();
+        self.drop_all(&conns);
+        Ok(!conns.is_empty())
+    }
+
+    /// Lets a server speak for a session.
+    pub(super) fn move_session(
+        &mut self,
+        session_id: SessionId,
+        to: usize,
+    ) -> Result<(), EnsembleError> {
+        let id = front(&mut self.fronts, to)?.id;
+        self.state.move_session(session_id, id)
+    }
+
+    /// Forgets everything.
+    pub(super) fn wipe(&mut self) {
+        self.state.engine.wipe(self.state.clock.now());
+    }
+
+    /// All sessions.
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        let servers: Vec<_> = self.fronts.iter().map(|front| front.id).collect();
+        self.state.sessions(&servers)
+    }
+}
