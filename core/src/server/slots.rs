@@ -4,7 +4,10 @@
 //! which is as good for the few sessions that fit there. The chains are the same.
 
 #[cfg(feature = "alloc")]
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, btree_map::Entry},
+    vec::Vec,
+};
 
 use super::tracker::ServerId;
 use crate::wire::SessionId;
@@ -187,7 +190,7 @@ impl Slots<'_> {
     }
 
     fn link(&mut self, slot: u32, expiry: u64) {
-        let next = self.first(expiry).unwrap_or(NIL);
+        let next = self.put_first(expiry, slot);
         if let Some(session) = self.get_mut(slot) {
             (session.expiry, session.prev, session.next) = (expiry, NIL, next);
             session.state = SlotState::Live;
@@ -195,9 +198,21 @@ impl Slots<'_> {
         if let Some(behind) = self.get_mut(next) {
             behind.prev = slot;
         }
-        #[cfg(feature = "alloc")]
-        if let Self::Owned { ticks, .. } = self {
-            ticks.insert(expiry, slot);
+    }
+
+    /// Makes a session the first of its tick; returns who was it before.
+    fn put_first(&mut self, expiry: u64, _slot: u32) -> u32 {
+        match self {
+            Self::Lent(_) => self.first(expiry).unwrap_or(NIL),
+            #[cfg(feature = "alloc")]
+            // Searched once: that is a good part of what a touch costs.
+            Self::Owned { ticks, .. } => match ticks.entry(expiry) {
+                Entry::Occupied(mut first) => first.insert(_slot),
+                Entry::Vacant(none) => {
+                    none.insert(_slot);
+                    NIL
+                }
+            },
         }
     }
 
