@@ -54,6 +54,7 @@ pub fn in_memory(kind: Kind) -> Vec<Figure> {
         Some(10.0),
         ms(server.first_session),
     )];
+    figures.push(figure("  processor", "ms", None, ms(server.first_session_cpu)));
     figures.extend(crowds(&server));
     figures.extend(expiry(&server));
     figures.extend(loads(&server, kind));
@@ -78,7 +79,9 @@ fn crowds(server: &Server) -> Vec<Figure> {
     let told_cpu = process::cpu(server.pid) - cpu;
 
     crowd.keep(STORM);
+    let cpu = process::cpu(server.pid);
     let storm = crowd.storm();
+    let storm_cpu = process::cpu(server.pid) - cpu;
     crowd.keep(0);
     wire.close();
     vec![
@@ -87,6 +90,7 @@ fn crowds(server: &Server) -> Vec<Figure> {
         figure("one change to 9,000 watchers", "ms", Some(20.0), ms(told)),
         figure("  processor", "ms", None, ms(told_cpu)),
         figure("5,000 sessions reconnecting at once", "ms", Some(500.0), ms(storm)),
+        figure("  processor", "ms", None, ms(storm_cpu)),
     ]
 }
 

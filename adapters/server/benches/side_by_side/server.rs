@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use zk_session_testkit::RealEnsemble;
 
+use crate::process;
 use crate::wire::Wire;
 
 const TICK_MS: u64 = 2000;
@@ -28,6 +29,8 @@ pub struct Server {
     pub pid: u32,
     /// From the start of the process to the first session.
     pub first_session: Duration,
+    /// What of it the process was on a processor.
+    pub first_session_cpu: Duration,
     _process: Process,
 }
 
@@ -56,9 +59,16 @@ impl Server {
         let addr = line.split(' ').nth(2).unwrap().parse().unwrap();
         let wire = Wire::connect(addr, 10_000);
         let first_session = start.elapsed();
-        wire.close();
         let pid = child.id();
-        Self { addr, pid, first_session, _process: Process::Ours { _child: Ours(child) } }
+        let first_session_cpu = process::cpu(pid);
+        wire.close();
+        Self {
+            addr,
+            pid,
+            first_session,
+            first_session_cpu,
+            _process: Process::Ours { _child: Ours(child) },
+        }
     }
 
     /// As Debian's package, with the virtual machine's own defaults and the heap that ZooKeeper's
@@ -84,9 +94,16 @@ impl Server {
             std::thread::sleep(Duration::from_millis(1));
         };
         let first_session = start.elapsed();
-        wire.close();
         let pid = ensemble.pid(0).unwrap().unwrap();
-        Self { addr, pid, first_session, _process: Process::ZooKeeper { _ensemble: ensemble } }
+        let first_session_cpu = process::cpu(pid);
+        wire.close();
+        Self {
+            addr,
+            pid,
+            first_session,
+            first_session_cpu,
+            _process: Process::ZooKeeper { _ensemble: ensemble },
+        }
     }
 }
 
