@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod faults;
 mod fronts;
+mod look;
 mod multi;
 mod read;
 mod reap;
