@@ -10,11 +10,12 @@
 //! | [`wire`] | bytes ⇄ records: no state, no time |
 //! | [`client`] | the client's session |
 //! | `server` | connections, session tracker and, with `alloc`, a whole ensemble's state |
+//! | `sim` | sessions, networks and an ensemble in virtual time (feature `sim`) |
 //! | [`storage`] | the caller's memory: lent arrays or, with `alloc`, an owned heap with limits |
 //!
 //! # Features
 //! None is on by default, all are additive: `alloc` (owned storage), `std` (implies `alloc`),
-//! `server`, `log` and `defmt` (diagnostics).
+//! `server`, `sim` (implies `alloc` and `server`), `log` and `defmt` (diagnostics).
 #![no_std]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
@@ -32,6 +33,8 @@ pub mod path;
 mod rng;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod storage;
 pub mod time;
 pub mod wire;

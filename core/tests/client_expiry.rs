@@ -6,12 +6,12 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "support/play.rs"]
+mod play;
 mod support;
-#[path = "support/world.rs"]
-mod world;
 
+use play::Play;
 use support::{Client, Rng, Seen, accepted, error, lost, ms, pong, refused, reply};
-use world::World;
 use zk_session::client::{Cause, ClientConfig, ClientSession, ExpiryReason, KeeperState, Link};
 use zk_session::storage::{Limits, Storage};
 use zk_session::wire::{Reply, Request, Stat};
@@ -108,9 +108,9 @@ fn the_ensemble_keeps_within_both_bounds_whatever_happens() {
     let (mut expiries, mut told) = (0, 0);
     for seed in 0..60 {
         let mut rng = Rng::new(seed);
-        let mut world = World::new(3, 1 + seed % 40).shaky(seed);
+        let mut world = Play::shaky(3, 1 + seed % 40, seed);
         for n in 0..4 {
-            let config = ClientConfig::new("a,b,c", seed * 8 + n).timeout(ms(4000 + n * 1500));
+            let config = ClientConfig::new("s0,s1,s2", seed * 8 + n).timeout(ms(4000 + n * 1500));
             world.join(config);
         }
         let mut stopped = None;
@@ -131,25 +131,28 @@ fn the_ensemble_keeps_within_both_bounds_whatever_happens() {
                         world.start(server);
                     }
                 }
-                6..=12 if world.peers[peer].session.can_submit() => {
+                6..=12 if world.session(peer).can_submit() => {
                     world.submit(peer, &Request::exists("/", false));
                 }
                 _ => {}
             }
-            let known: Vec<_> = world.engine.sessions().map(|info| info.session_id).collect();
-            for peer in &world.peers {
-                let id = peer.session.session_id();
+            let known: Vec<_> = world.engine().sessions().map(|info| info.session_id).collect();
+            for session in world.sessions() {
+                let id = session.session_id();
                 if known.contains(&id) {
                     // The engine is asked after its own sweep, so only the bound's allowance counts.
-                    let sure = peer.session.surely_expired_at();
-                    assert!(sure.is_none_or(|at| at > world.now), "seed {seed}: kept too long");
+                    let sure = session.surely_expired_at();
+                    assert!(sure.is_none_or(|at| at > world.now()), "seed {seed}: kept too long");
                     if !alive.contains(&id) {
                         alive.push(id);
                     }
                 } else if alive.contains(&id) {
-                    let safe = peer.session.safe_until();
-                    assert!(safe.is_none_or(|at| at <= world.now), "seed {seed}: expired too soon");
-                    told += usize::from(peer.session.state() == KeeperState::Expired);
+                    let safe = session.safe_until();
+                    assert!(
+                        safe.is_none_or(|at| at <= world.now()),
+                        "seed {seed}: expired too soon"
+                    );
+                    told += usize::from(session.state() == KeeperState::Expired);
                 }
             }
             expiries += alive.iter().filter(|id| !known.contains(id)).count();

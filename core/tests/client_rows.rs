@@ -7,15 +7,15 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "support/play.rs"]
+mod play;
 mod support;
-#[path = "support/world.rs"]
-mod world;
 
+use play::Play;
 use support::{
     Client, Rearmed, Seen, Sent, accepted, data, error, lists, lost, ms, notification, rearmed,
     refused, reply, reply_header, stat, watch_children, watch_data,
 };
-use world::World;
 use zk_session::client::{Cause, ClientConfig, ExpiryReason, KeeperState, Link};
 use zk_session::wire::{
     Children, CreateMode, EventType, OpCode, Reply, Request, Stat, Ustring, Xid, Zxid,
@@ -263,23 +263,21 @@ fn u9_an_expiry_that_races_with_a_reconnect_is_never_told_of_a_connected_session
 #[test]
 fn x2_a_new_session_tells_its_own_lingering_node_from_another_ones() {
     const HOSTS: &str = "s0,s1,s2";
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let config = |seed| ClientConfig::new(HOSTS, seed).timeout(ms(6000));
     let a = world.connect(config(1));
     let b = world.connect(config(2));
-    let old = world.peers[a].session.session_id();
-    let other = world.peers[b].session.session_id();
+    let old = world.session(a).session_id();
+    let other = world.session(b).session_id();
     for (peer, path) in [(a, "/mine"), (b, "/theirs")] {
         world.call(peer, &Request::create(path, b"", CreateMode::Ephemeral));
     }
     // The session is given up while the ensemble still holds it.
-    world.blackhole(a);
-    world.close(a);
+    world.world.detach(a);
     world.until(a, KeeperState::Closed);
-    world.heal(a);
     world.reopen(a);
     world.until(a, KeeperState::SyncConnected);
-    let new = world.peers[a].session.session_id();
+    let new = world.session(a).session_id();
     assert!(new != old && new != other);
     world.seen(a);
     let owner = |seen: &Seen| match seen.reply(OpCode::Exists) {
@@ -294,10 +292,7 @@ fn x2_a_new_session_tells_its_own_lingering_node_from_another_ones() {
         assert_eq!(owner(&found), whose.0, "the owner of {path} tells whether to wait for it");
     }
     // The own one goes by itself; the other one stays.
-    while world.peers[a].seen.is_empty() {
-        world.wait(10);
-    }
-    assert_eq!(world.seen(a), [event(EventType::NodeDeleted, "/mine")]);
+    assert_eq!(world.until_told(a, 20_000), [event(EventType::NodeDeleted, "/mine")]);
     world.call(a, &Request::create("/mine", b"", CreateMode::Ephemeral));
     let found = world.call(a, &Request::exists("/mine", false));
     assert_eq!(owner(&found), new.0);
@@ -307,18 +302,18 @@ fn x2_a_new_session_tells_its_own_lingering_node_from_another_ones() {
 
 #[test]
 fn z4_a_session_with_one_watch_lives_through_ten_idle_timeouts() {
-    let mut world = World::new(1, 20).shaky(3);
+    let mut world = Play::shaky(1, 20, 3);
     let a = world.connect(ClientConfig::new("s0", 1).timeout(ms(6000)));
     let b = world.connect(ClientConfig::new("s0", 2).timeout(ms(6000)));
-    let id = world.peers[a].session.session_id();
+    let id = world.session(a).session_id();
     world.call(b, &Request::create("/w", b"", CreateMode::Persistent));
     world.call(a, &Request::get_data("/w", true));
     world.seen(a);
     world.wait(60_000);
     assert_eq!(world.seen(a), [], "nothing has happened");
-    assert_eq!(world.peers[a].session.state(), KeeperState::SyncConnected);
-    assert_eq!(world.peers[a].session.session_id(), id);
-    assert!(world.engine.sessions().any(|info| info.session_id == id));
+    assert_eq!(world.session(a).state(), KeeperState::SyncConnected);
+    assert_eq!(world.session(a).session_id(), id);
+    assert!(world.engine().sessions().any(|info| info.session_id == id));
     world.call(b, &Request::set_data("/w", b"x", -1));
     world.wait(100);
     assert_eq!(world.seen(a), [event(EventType::NodeDataChanged, "/w")]);

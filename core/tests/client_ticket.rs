@@ -6,12 +6,12 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "support/play.rs"]
+mod play;
 mod support;
-#[path = "support/world.rs"]
-mod world;
 
+use play::Play;
 use support::{Client, Seen, accepted, ms, refused, reply};
-use world::World;
 use zk_session::client::{
     Cause, ClientConfig, ClientSession, ExpiryReason, ExportError, KeeperState, TICKET_BYTES,
     TicketContents, TicketError,
@@ -154,25 +154,24 @@ fn a_ticket_that_is_too_old_leads_to_expired() {
 
 #[test]
 fn a_detached_session_lives_on_and_is_resumed_with_its_ephemerals() {
-    let mut world = World::new(2, 3);
-    let config = || ClientConfig::new("a,b", 1).timeout(ms(6000));
+    let mut world = Play::new(2, 3);
+    let config = || ClientConfig::new("s0,s1", 1).timeout(ms(6000));
     let peer = world.connect(config());
     world.call(peer, &Request::create("/here", b"", CreateMode::Ephemeral));
-    let session = &mut world.peers[peer].session;
+    let session = world.session(peer);
     let id = session.session_id();
     let ticket = export(session, TicketContents::Session);
-    let now = world.now;
-    world.peers[peer].session.detach(now);
+    world.world.detach(peer);
     world.wait(2000);
     let detached = Seen::State(KeeperState::Closed, Cause::Detached);
     assert_eq!(world.seen(peer).last(), Some(&detached));
-    assert!(world.engine.sessions().any(|info| info.session_id == id), "nobody closed it");
+    assert!(world.engine().sessions().any(|info| info.session_id == id), "nobody closed it");
 
     let storage = Storage::owned(Limits::default());
-    let resumed = ClientSession::resume(config(), storage, &ticket, world.now).unwrap();
-    let peer = world.join_session(resumed);
+    let resumed = ClientSession::resume(config(), storage, &ticket, world.now()).unwrap();
+    let peer = world.world.join_session(resumed);
     world.until(peer, KeeperState::SyncConnected);
-    assert_eq!(world.peers[peer].session.session_id(), id);
+    assert_eq!(world.session(peer).session_id(), id);
     let answer = world.call(peer, &Request::exists("/here", false));
     let Reply::Stat(stat) = answer.reply(OpCode::Exists) else { panic!("{answer:?}") };
     assert_eq!(stat.ephemeral_owner, id.0);

@@ -7,12 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "support/play.rs"]
+mod play;
 mod support;
-#[path = "support/world.rs"]
-mod world;
 
+use play::Play;
 use support::{Seen, lost, ms};
-use world::World;
 use zk_session::client::{Cause, ClientConfig, ExpiryReason, KeeperState};
 use zk_session::wire::{CreateMode, EventType, OpCode, Reply, Request, Stat, Xid, Zxid};
 use zk_session::{DisconnectReason, ErrorCode, OpError};
@@ -48,10 +48,8 @@ fn event(kind: EventType, path: &str) -> Seen {
 #[test]
 fn operations_do_what_they_say() {
     for (latency, shaky) in [(0, None), (5, None), (20, Some(1)), (3, Some(2))] {
-        let mut world = World::new(3, latency);
-        if let Some(seed) = shaky {
-            world = world.shaky(seed);
-        }
+        let mut world =
+            shaky.map_or_else(|| Play::new(3, latency), |seed| Play::shaky(3, latency, seed));
         let a = world.connect(config(1));
         let made = world.call(a, &Request::create("/app", b"one", CreateMode::Persistent));
         assert_eq!(made.reply(OpCode::Create), Reply::Path("/app".into()));
@@ -92,13 +90,13 @@ fn operations_do_what_they_say() {
         let auth = world.call(a, &Request::add_auth("digest", b"user:secret"));
         assert_eq!(auth.reply(OpCode::Auth), Reply::Empty);
         assert_eq!(world.seen(a), []);
-        assert_eq!(world.peers[a].session.last_zxid(), world.engine.last_zxid());
+        assert_eq!(world.session(a).last_zxid(), world.engine().last_zxid());
     }
 }
 
 #[test]
 fn j8_a_chroot_is_seen_by_the_ensemble_alone() {
-    let mut world = World::new(1, 2);
+    let mut world = Play::new(1, 2);
     let plain = world.connect(ClientConfig::new("s0", 1).timeout(ms(6000)));
     let rooted = world.connect(ClientConfig::new("s0/app/one", 2).timeout(ms(6000)));
     for path in ["/app", "/app/one"] {
@@ -121,13 +119,13 @@ fn j8_a_chroot_is_seen_by_the_ensemble_alone() {
 
 #[test]
 fn watches_fire_once_across_sessions_on_different_servers() {
-    let mut world = World::new(3, 4).shaky(9);
+    let mut world = Play::shaky(3, 4, 9);
     let (a, b) = (world.connect(config(1)), world.connect(config(2)));
     world.call(a, &Request::create("/w", b"", CreateMode::Persistent));
     world.call(b, &Request::get_data("/w", true));
     world.call(b, &Request::get_children("/w", true));
     assert_eq!(error_of(&world.call(b, &Request::exists("/w/x", true))), server(ErrorCode::NoNode));
-    assert_eq!(world.peers[b].session.watches(), 3);
+    assert_eq!(world.session(b).watches(), 3);
     for _ in 0..2 {
         world.call(a, &Request::set_data("/w", b"new", -1));
         world.call(a, &Request::create("/w/x", b"", CreateMode::Persistent));
@@ -142,12 +140,12 @@ fn watches_fire_once_across_sessions_on_different_servers() {
             event(EventType::NodeChildrenChanged, "/w"),
         ]
     );
-    assert_eq!(world.peers[b].session.watches(), 0);
+    assert_eq!(world.session(b).watches(), 0);
 }
 
 #[test]
 fn the_event_of_an_own_write_comes_before_its_reply() {
-    let mut world = World::new(1, 3).shaky(4);
+    let mut world = Play::shaky(1, 3, 4);
     let a = world.connect(ClientConfig::new("s0", 1).timeout(ms(6000)));
     world.call(a, &Request::exists("/n", true));
     let create = world.submit(a, &Request::create("/n", b"", CreateMode::Persistent));
@@ -159,9 +157,9 @@ fn the_event_of_an_own_write_comes_before_its_reply() {
 
 #[test]
 fn g7_x6_a_session_moves_to_another_server_with_its_id_its_ephemerals_and_its_watches() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(5)));
-    let id = world.peers[a].session.session_id();
+    let id = world.session(a).session_id();
     world.call(a, &Request::create("/e", b"", CreateMode::Ephemeral));
     world.call(b, &Request::create("/w", b"", CreateMode::Persistent));
     world.call(a, &Request::get_data("/w", true));
@@ -175,7 +173,7 @@ fn g7_x6_a_session_moves_to_another_server_with_its_id_its_ephemerals_and_its_wa
         world.until(a, KeeperState::SyncConnected);
         world.until(b, KeeperState::SyncConnected);
         assert_ne!(world.server_of(a), old);
-        assert_eq!(world.peers[a].session.session_id(), id);
+        assert_eq!(world.session(a).session_id(), id);
         assert_eq!(
             world.seen(a),
             [
@@ -189,7 +187,7 @@ fn g7_x6_a_session_moves_to_another_server_with_its_id_its_ephemerals_and_its_wa
         assert_eq!(stat_of(&found).ephemeral_owner, id.0);
     }
     // The watch has moved along.
-    assert_eq!(world.peers[a].session.watches(), 1);
+    assert_eq!(world.session(a).watches(), 1);
     world.call(b, &Request::set_data("/w", b"x", -1));
     world.wait(50);
     assert_eq!(world.seen(a), [event(EventType::NodeDataChanged, "/w")]);
@@ -197,7 +195,7 @@ fn g7_x6_a_session_moves_to_another_server_with_its_id_its_ephemerals_and_its_wa
 
 #[test]
 fn a_change_missed_between_two_servers_is_told_when_the_watches_are_set_again() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(5)));
     for path in ["/changed", "/deleted", "/parent", "/same"] {
         world.call(b, &Request::create(path, b"", CreateMode::Persistent));
@@ -225,32 +223,30 @@ fn a_change_missed_between_two_servers_is_told_when_the_watches_are_set_again() 
             event(EventType::NodeChildrenChanged, "/parent"),
         ]
     );
-    assert_eq!(world.peers[a].session.watches(), 2);
+    assert_eq!(world.session(a).watches(), 2);
 }
 
 #[test]
 fn a_session_cut_off_for_longer_than_its_timeout_is_expired_and_learns_it_last() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(2)));
     world.call(a, &Request::create("/e", b"", CreateMode::Ephemeral));
     let pending = world.submit(a, &Request::get_data("/e", true));
     world.wait(20);
     world.call(b, &Request::exists("/e", true));
     world.seen(a);
-    let cut = world.now;
+    let cut = world.now();
     world.blackhole(a);
     let lost_write = world.submit(a, &Request::set_data("/e", b"x", -1));
     assert!(lost_write > pending);
     world.until(a, KeeperState::Disconnected);
-    assert!(world.now.since(cut) <= ms(4000), "within two thirds of the timeout");
+    assert!(world.now().since(cut) <= ms(4000), "within two thirds of the timeout");
     let seen = world.seen(a);
     assert_eq!(seen[0], Seen::failed(lost_write, OpError::ConnectionLoss));
     assert_eq!(seen[1], lost(DisconnectReason::ReadTimeout));
-    while world.peers[b].seen.is_empty() {
-        world.wait(10);
-        assert!(world.now.since(cut) < ms(6000 + 2000 + 100), "a timeout and a tick");
-    }
-    assert_eq!(world.seen(b), [event(EventType::NodeDeleted, "/e")]);
+    let told = world.until_told(b, 6000 + 2000 + 100);
+    assert!(world.now().since(cut) < ms(6000 + 2000 + 100), "a timeout and a tick");
+    assert_eq!(told, [event(EventType::NodeDeleted, "/e")]);
     assert_eq!(world.seen(a), [], "nothing is heard of it");
     world.heal(a);
     world.until(a, KeeperState::Expired);
@@ -267,7 +263,7 @@ fn a_session_cut_off_for_longer_than_its_timeout_is_expired_and_learns_it_last()
 
 #[test]
 fn g7_a_session_cut_off_for_less_than_its_timeout_keeps_everything() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(2)));
     world.call(a, &Request::create("/e", b"", CreateMode::Ephemeral));
     world.call(b, &Request::exists("/e", true));
@@ -277,29 +273,29 @@ fn g7_a_session_cut_off_for_less_than_its_timeout_keeps_everything() {
     world.until(a, KeeperState::SyncConnected);
     world.wait(20_000);
     assert_eq!(world.seen(b), []);
-    assert_eq!(world.peers[a].session.state(), KeeperState::SyncConnected);
+    assert_eq!(world.session(a).state(), KeeperState::SyncConnected);
     stat_of(&world.call(b, &Request::exists("/e", false)));
 }
 
 #[test]
 fn c3_close_takes_the_ephemerals_along_at_once() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(2)));
     world.call(a, &Request::create("/e", b"", CreateMode::Ephemeral));
     world.call(b, &Request::exists("/e", true));
-    let before = world.now;
+    let before = world.now();
     world.close(a);
     world.until(a, KeeperState::Closed);
     world.wait(20);
-    assert!(world.now.since(before) < ms(50));
+    assert!(world.now().since(before) < ms(50));
     assert_eq!(world.seen(a), [Seen::State(KeeperState::Closed, Cause::Closed)]);
     assert_eq!(world.seen(b), [event(EventType::NodeDeleted, "/e")]);
-    assert_eq!(world.engine.sessions().count(), 1);
+    assert_eq!(world.engine().sessions().count(), 1);
 }
 
 #[test]
 fn c3_close_with_the_server_gone_finds_another_one() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let (a, b) = (world.connect(config(1)), world.connect(config(5)));
     world.call(a, &Request::create("/e", b"", CreateMode::Ephemeral));
     world.stop(world.server_of(a));
@@ -318,7 +314,7 @@ fn c3_close_with_the_server_gone_finds_another_one() {
 
 #[test]
 fn c4_every_request_is_answered_once_while_servers_come_and_go() {
-    let mut world = World::new(3, 7).shaky(11);
+    let mut world = Play::shaky(3, 7, 11);
     let peers: Vec<usize> = (0..5).map(|seed| world.connect(config(seed))).collect();
     world.call(peers[0], &Request::create("/n", b"", CreateMode::Persistent));
     let mut rng = support::Rng::new(3);
@@ -331,7 +327,7 @@ fn c4_every_request_is_answered_once_while_servers_come_and_go() {
                     1 => Request::get_data("/n", true),
                     _ => Request::create("/n/s-", b"", CreateMode::EphemeralSequential),
                 };
-                accepted[*peer].extend(world.peers[*peer].session.submit(&request));
+                accepted[*peer].extend(world.world.submit(*peer, &request));
             }
         }
         let server = rng.below(3);
@@ -355,18 +351,18 @@ fn c4_every_request_is_answered_once_while_servers_come_and_go() {
         answered.retain(|xid| xid >= first);
         assert_eq!(&answered, accepted, "each once, in order");
         assert!(accepted.len() > 200);
-        assert_eq!(world.peers[peer].session.state(), KeeperState::SyncConnected);
+        assert_eq!(world.session(peer).state(), KeeperState::SyncConnected);
     }
 }
 
 #[test]
 fn j4_two_hundred_sessions_live_through_a_virtual_hour() {
-    let mut world = World::new(3, 20).shaky(1);
-    let start = world.now;
+    let mut world = Play::shaky(3, 20, 1);
+    let start = world.now();
     let peers: Vec<usize> =
         (0..200).map(|seed| world.join(config(seed).timeout(ms(10_000)))).collect();
     world.wait(5000);
-    let ids: Vec<_> = peers.iter().map(|peer| world.peers[*peer].session.session_id()).collect();
+    let ids: Vec<_> = peers.iter().map(|peer| world.session(*peer).session_id()).collect();
     // Once in ten minutes a server is away for half a minute.
     for round in 0..6 {
         world.stop(round % 3);
@@ -374,36 +370,37 @@ fn j4_two_hundred_sessions_live_through_a_virtual_hour() {
         world.start(round % 3);
         world.wait(570_000);
     }
-    assert!(world.now.since(start) > ms(3_600_000));
+    assert!(world.now().since(start) > ms(3_600_000));
     for (peer, id) in peers.iter().zip(ids) {
-        let session = &world.peers[*peer].session;
+        let session = world.session(*peer);
         assert_eq!((session.state(), session.session_id()), (KeeperState::SyncConnected, id));
-        let lost = world.peers[*peer].seen.iter().filter(|(_, seen)| {
+        let seen = world.seen(*peer);
+        let lost = seen.iter().filter(|seen| {
             matches!(seen, Seen::State(KeeperState::Disconnected, cause)
                 if *cause != Cause::Lost(DisconnectReason::TransportClosed))
         });
         assert_eq!(lost.count(), 0, "only the servers' own absence was noticed");
     }
-    assert_eq!(world.engine.sessions().count(), 200);
+    assert_eq!(world.engine().sessions().count(), 200);
 }
 
 #[test]
 fn c2_all_sessions_of_an_ensemble_that_was_away_are_back_within_their_timeout() {
-    let mut world = World::new(3, 5);
+    let mut world = Play::new(3, 5);
     let peers: Vec<usize> =
         (0..100).map(|seed| world.connect(config(seed).timeout(ms(30_000)))).collect();
     for server in 0..3 {
         world.stop(server);
     }
     world.wait(15_000);
-    assert!(peers.iter().all(|p| world.peers[*p].session.state() == KeeperState::Disconnected));
+    assert!(peers.iter().all(|p| world.session(*p).state() == KeeperState::Disconnected));
     for server in 0..3 {
         world.start(server);
     }
     world.wait(10_000);
     for peer in peers {
-        assert_eq!(world.peers[peer].session.state(), KeeperState::SyncConnected);
-        assert!(world.peers[peer].session.last_zxid() <= world.engine.last_zxid());
+        assert_eq!(world.session(peer).state(), KeeperState::SyncConnected);
+        assert!(world.session(peer).last_zxid() <= world.engine().last_zxid());
     }
-    assert_eq!(world.engine.last_zxid(), Zxid(100), "no session had to be made anew");
+    assert_eq!(world.engine().last_zxid(), Zxid(100), "no session had to be made anew");
 }
