@@ -24,6 +24,12 @@ pub struct Args {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     pub tick: Option<u32>,
 
+    /// A directory to keep everything in, made if it is not there: started with it again, the server
+    /// goes on where it was, and loses nothing that it has acknowledged. [default: in memory only, or
+    /// what the configuration file says]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
     /// A configuration file of ZooKeeper's (zoo.cfg). Each key in it that changes nothing here is
     /// named in a warning. The command line wins over it.
     #[arg(long, value_name = "FILE")]
@@ -35,8 +41,8 @@ pub struct Args {
 }
 
 const AFTER: &str = "\
-Exit codes: 0 stopped by a signal; 1 cannot serve (a port is in use, say); 2 bad command line or
-configuration.";
+Exit codes: 0 stopped by a signal; 1 cannot serve, or no longer (a port is in use, say, or
+the disk is full); 2 bad command line or configuration.";
 
 #[cfg(test)]
 mod tests {

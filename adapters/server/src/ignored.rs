@@ -72,7 +72,6 @@ impl fmt::Display for Ignored {
 const NOT_SUPPORTED: &[&str] = &[
     "allowSaslFailedClients",
     "audit.enable",
-    "dataDir",
     "emulate353TTLNodes",
     "ensembleAuthName",
     "letAnySaslUserDoX",
@@ -124,7 +123,6 @@ const NOT_MEANINGFUL: &[&str] = &[
     "enableEagerACLCheck",
     "flushDelay",
     "forceSnapshotSync",
-    "forceSync",
     "forward_learner_requests_to_commit_processor_disabled",
     "initLimit",
     "intBufferStartingSizeBytes",

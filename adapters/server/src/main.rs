@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use clap::Parser;
 use log::LevelFilter;
@@ -12,6 +13,9 @@ use zk_session_server::{Args, Settings};
 const CANNOT_SERVE: u8 = 1;
 /// A bad command line or configuration; clap's own, too.
 const CANNOT_BE_MEANT: u8 = 2;
+
+/// How often to look whether it still serves: it stops when it cannot keep what it is told.
+const LOOK: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -48,7 +52,11 @@ fn serve(settings: &Settings) -> io::Result<()> {
     raise_descriptor_limit();
     let ensemble = settings.builder().start()?;
     say(&ensemble.connect_string());
-    let _ = stopped.recv(); // the handler lives as long as the process
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
+        if let Some(failure) = ensemble.failure() {
+            return Err(io::Error::other(failure.to_string()));
+        }
+    }
     ensemble.shutdown();
     log::info!("stopped");
     Ok(())

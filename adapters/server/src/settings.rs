@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use zk_session::Duration;
 use zk_session::server::EngineConfig;
-use zk_session_std::{EmbeddedEnsemble, EnsembleBuilder};
+use zk_session_std::{EmbeddedEnsemble, EnsembleBuilder, Fsync};
 
 use crate::{Args, ConfigError, Ignored, ZooCfg};
 
@@ -21,12 +22,21 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// How the sessions and znodes behave.
     pub engine: EngineConfig,
+    /// The directory in which everything is kept; `None`: in memory only.
+    pub data: Option<PathBuf>,
+    /// When what is kept there is forced to the disk.
+    pub fsync: Fsync,
 }
 
 impl Default for Settings {
     /// One server on 127.0.0.1:2181, with ZooKeeper's defaults.
     fn default() -> Self {
-        Self { listen: vec![USUAL], engine: EngineConfig::default() }
+        Self {
+            listen: vec![USUAL],
+            engine: EngineConfig::default(),
+            data: None,
+            fsync: Fsync::Always,
+        }
     }
 }
 
@@ -52,6 +62,9 @@ impl Settings {
         if let Some(tick) = args.tick {
             settings.engine.tick = Duration::from_millis(tick.into());
         }
+        if let Some(dir) = &args.data {
+            settings.data = Some(dir.clone());
+        }
         Ok((settings, ignored))
     }
 
@@ -61,7 +74,11 @@ impl Settings {
         for (i, addr) in self.listen.iter().enumerate() {
             builder = builder.bind(i, *addr);
         }
-        builder.engine(|engine| *engine = self.engine.clone())
+        builder = builder.engine(|engine| *engine = self.engine.clone());
+        match &self.data {
+            Some(dir) => builder.durable(dir).fsync(self.fsync),
+            None => builder,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! ZooKeeper's own configuration file.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zk_session::Duration;
 use zk_session::server::FourLetterWords;
+use zk_session_std::Fsync;
 
 use crate::properties::{Property, parse};
 use crate::{ConfigError, Ignored, Settings, Why};
@@ -62,6 +63,8 @@ impl ZooCfg {
     fn set(&mut self, entry: &Entry<'_>) -> Result<(), ConfigError> {
         let engine = &mut self.settings.engine;
         match entry.name() {
+            "dataDir" => self.settings.data = Some(entry.directory()?),
+            "forceSync" => self.settings.fsync = entry.fsync()?,
             "tickTime" => engine.tick = entry.millis(1)?,
             // -1 is ZooKeeper's way to say that it was not said.
             "minSessionTimeout" => engine.min_session_timeout = entry.millis_or_default()?,
@@ -178,6 +181,19 @@ impl Entry<'_> {
         }
     }
 
+    fn directory(&self) -> Result<PathBuf, ConfigError> {
+        let dir = PathBuf::from(&self.property.value);
+        if dir.as_os_str().is_empty() { Err(self.bad("a directory")) } else { Ok(dir) }
+    }
+
+    fn fsync(&self) -> Result<Fsync, ConfigError> {
+        match self.property.value.as_str() {
+            "yes" => Ok(Fsync::Always),
+            "no" => Ok(Fsync::Never),
+            _ => Err(self.bad("yes or no")),
+        }
+    }
+
     fn host(&self) -> Result<IpAddr, ConfigError> {
         let mut found = (self.property.value.as_str(), 0).to_socket_addrs().into_iter().flatten();
         let addr = found.next().map(|addr| addr.ip());
@@ -265,6 +281,14 @@ mod tests {
     }
 
     #[test]
+    fn where_and_how_everything_is_kept_is_taken() {
+        let settings = parsed("dataDir=/var/lib/zookeeper\nforceSync=no").settings;
+        assert_eq!(settings.data.as_deref(), Some(Path::new("/var/lib/zookeeper")));
+        assert_eq!(settings.fsync, Fsync::Never);
+        assert_eq!(parsed("forceSync=yes").settings, Settings::default());
+    }
+
+    #[test]
     fn quotas_are_enforced_only_if_told_so() {
         assert!(!parsed("tickTime=500").settings.engine.enforce_quota);
         assert!(parsed("enforceQuota=true").settings.engine.enforce_quota);
@@ -304,6 +328,8 @@ mod tests {
             ("minSessionTimeout=99999999999", "a number of milliseconds, at least 1"),
             ("clientPort=65536", "a port, 0 to 65535"),
             ("enforceQuota=1", "true or false"),
+            ("dataDir=", "a directory"),
+            ("forceSync=maybe", "yes or no"),
             ("extendedTypesEnabled=yes", "true or false"),
             ("jute.maxbuffer=1", "a number of bytes, 1024 to 2147483647"),
             ("znode.container.maxNeverUsedIntervalMs=", "a number of milliseconds"),

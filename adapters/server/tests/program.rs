@@ -163,6 +163,34 @@ fn a_configuration_file_is_obeyed_and_what_is_ignored_is_named() {
 }
 
 #[test]
+fn with_a_directory_it_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("made");
+    let args = ["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let server = Server::start(&args);
+    let client = server.client();
+    client.create("/kept", b"as it was", CreateMode::Persistent).unwrap();
+    let before = client.set_data("/kept", b"for good", None).unwrap();
+    client.create("/other", b"", CreateMode::PersistentSequential).unwrap();
+    let killed = server.stop(Signal::SIGKILL).0;
+    assert_eq!(killed.code(), None, "no time for a clean end");
+    drop(client);
+
+    let server = Server::start(&args);
+    let client = server.client();
+    assert_eq!(client.get_data("/kept").unwrap(), (b"for good".to_vec(), before));
+    assert_eq!(client.get_children("/").unwrap().0, ["kept", "other0000000001", "zookeeper"]);
+    assert_eq!(run(&args).status.code(), Some(1), "the directory is in use");
+    drop(client);
+    assert_eq!(server.stop(Signal::SIGTERM).0.code(), Some(0));
+
+    let text = format!("clientPort=0\nclientPortAddress=127.0.0.1\ndataDir={}\n", data.display());
+    let file = File::new("data.cfg", &text);
+    let server = Server::start(&["--config", file.path()]);
+    assert_eq!(server.client().get_data("/kept").unwrap().0, b"for good");
+}
+
+#[test]
 fn the_limits_and_words_of_the_file_hold() {
     let file = File::new(
         "limits.cfg",
