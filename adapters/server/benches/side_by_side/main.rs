@@ -34,6 +34,7 @@ fn main() {
     let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     table("In memory (ZooKeeper: log on tmpfs, forceSync=no)", rounds, measure::in_memory);
     floor(rounds);
+    table("On disk before it is acknowledged (ZooKeeper: forceSync=yes)", rounds, measure::on_disk);
 }
 
 fn table(title: &str, rounds: usize, measure: impl Fn(Kind) -> Vec<Figure>) {

@@ -10,7 +10,7 @@ use zk_session::wire::{CreateMode, Request};
 use crate::crowd::Crowd;
 use crate::frames;
 use crate::process;
-use crate::server::{Kind, Server};
+use crate::server::{Keep, Kind, Server};
 use crate::wire::Wire;
 
 /// Requests in flight, where they are pipelined.
@@ -47,7 +47,7 @@ fn ms(span: Duration) -> f64 {
 
 /// All of a server that keeps everything in memory.
 pub fn in_memory(kind: Kind) -> Vec<Figure> {
-    let server = Server::start(kind);
+    let server = Server::start(kind, Keep::Memory);
     let mut figures = vec![figure(
         "start of the process to the first session",
         "ms",
@@ -58,6 +58,30 @@ pub fn in_memory(kind: Kind) -> Vec<Figure> {
     figures.extend(crowds(&server));
     figures.extend(expiry(&server));
     figures.extend(loads(&server, kind));
+    figures
+}
+
+/// What writes cost when they are on the disk before they are acknowledged.
+pub fn on_disk(kind: Kind) -> Vec<Figure> {
+    let server = Server::start(kind, Keep::Disk);
+    let mut wire = bench_node(&server);
+    let set = set_data();
+    warm_up(kind, &mut wire, &set);
+    let (start, cpu) = (Instant::now(), process::cpu(server.pid));
+    let operations = repeat(&mut wire, &set, LOAD);
+    let (took, cpu) = (start.elapsed(), process::cpu(server.pid) - cpu);
+    let mut figures = vec![
+        figure("setData of 128 B, 256 in flight, time", "µs", None, micros(took, operations)),
+        figure("setData of 128 B, 256 in flight, processor", "µs", None, micros(cpu, operations)),
+        figure("setData of 128 B, one at a time, p50", "µs", None, p50(&mut wire, &set, 300)),
+    ];
+    let [warm, creates] = ["w", "c"].map(|name| nursery(&mut wire, name, CreateMode::Persistent));
+    play(&mut wire, &warm);
+    let start = Instant::now();
+    play(&mut wire, &creates);
+    let took = micros(start.elapsed(), CREATES);
+    figures.push(figure("create of 128 B, 256 in flight, time", "µs", None, took));
+    wire.close();
     figures
 }
 

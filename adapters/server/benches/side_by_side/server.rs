@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use zk_session_testkit::RealEnsemble;
 
 use crate::process;
@@ -23,6 +24,15 @@ pub enum Kind {
     ZooKeeper,
 }
 
+/// How long what is acknowledged lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// As long as the process: no disk is waited for.
+    Memory,
+    /// It is on the disk before it is acknowledged.
+    Disk,
+}
+
 /// A running server.
 pub struct Server {
     pub addr: SocketAddr,
@@ -35,23 +45,27 @@ pub struct Server {
 }
 
 enum Process {
-    Ours { _child: Ours },
+    Ours { _child: Ours, _dir: Option<TempDir> },
     ZooKeeper { _ensemble: RealEnsemble },
 }
 
 struct Ours(Child);
 
 impl Server {
-    pub fn start(kind: Kind) -> Self {
+    pub fn start(kind: Kind, keep: Keep) -> Self {
         match kind {
-            Kind::Ours => Self::ours(),
-            Kind::ZooKeeper => Self::zookeeper(),
+            Kind::Ours => Self::ours(keep),
+            Kind::ZooKeeper => Self::zookeeper(keep),
         }
     }
 
-    fn ours() -> Self {
+    fn ours(keep: Keep) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zk-session-server"));
         command.args(["--listen", "127.0.0.1:0", "--tick", &TICK_MS.to_string()]);
+        let dir = (keep == Keep::Disk).then(|| tempfile::tempdir_in(real_disk()).unwrap());
+        if let Some(dir) = &dir {
+            command.arg("--data").arg(dir.path());
+        }
         let start = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -67,19 +81,21 @@ impl Server {
             pid,
             first_session,
             first_session_cpu,
-            _process: Process::Ours { _child: Ours(child) },
+            _process: Process::Ours { _child: Ours(child), _dir: dir },
         }
     }
 
     /// As Debian's package, with the virtual machine's own defaults and the heap that ZooKeeper's
     /// own start script gives it; its small log is not on its way.
-    fn zookeeper() -> Self {
+    fn zookeeper(keep: Keep) -> Self {
         let builder = RealEnsemble::builder()
             .tick_ms(TICK_MS)
             .virtual_machine(["-Xmx1000m"])
-            .directory(memory_disk())
-            .property("forceSync", "no")
             .system_property("org.slf4j.simpleLogger.defaultLogLevel", "warn");
+        let builder = match keep {
+            Keep::Memory => builder.directory(memory_disk()).property("forceSync", "no"),
+            Keep::Disk => builder.directory(real_disk()).property("forceSync", "yes"),
+        };
         let ensemble = builder.start().unwrap();
         // It has found a free port: now once more against the clock.
         ensemble.kill(0).unwrap();
@@ -118,4 +134,9 @@ impl Drop for Ours {
 fn memory_disk() -> PathBuf {
     let shm = Path::new("/dev/shm");
     if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Where the build is: a disk, as a rule.
+fn real_disk() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
