@@ -1,6 +1,7 @@
 //! Plays the life of a session as a timeline; see `--help`.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ Usage: cargo run --release --example lifecycle [-- OPTIONS]
   --connect H1:P1,H2:P2,...[/CHROOT]  plays on the servers of a real ensemble, with faults made by
                                       relays in this process (default: an embedded ensemble of three)
   --timeout MS                        the session timeout to ask for (default 4000)
+  --svg FILE                          also draws the timeline
   --help                              prints this
 
 Exit status: 0 if every step was observed, 1 if one was not, 2 for wrong arguments.
@@ -23,6 +25,7 @@ Exit status: 0 if every step was observed, 1 if one was not, 2 for wrong argumen
 struct Arguments {
     connect: Option<String>,
     timeout: Duration,
+    svg: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -58,7 +61,8 @@ fn say(line: &str) {
 
 fn parse() -> Result<Option<Arguments>, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut arguments = Arguments { connect: None, timeout: Duration::from_millis(4000) };
+    let mut arguments =
+        Arguments { connect: None, timeout: Duration::from_millis(4000), svg: None };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -70,6 +74,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
                 }
                 arguments.timeout = Duration::from_millis(millis.into());
             }
+            Long("svg") => arguments.svg = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -90,6 +95,10 @@ fn run(arguments: &Arguments) -> Result<String, (u8, String)> {
     };
     let observed =
         play(&stage, arguments.timeout, &mut say).map_err(|error| (1, error.to_string()))?;
+    if let Some(file) = &arguments.svg {
+        let drawn = std::fs::write(file, observed.timeline.svg());
+        drawn.map_err(|error| (1, format!("--svg {}: {error}", file.display())))?;
+    }
     Ok(format!(
         "every step observed: fail-over in {:.0} ms, ephemeral gone {:.1} s after the cut, \
          expiry learnt {:.0} ms after the connection was back",

@@ -32,6 +32,10 @@ fn assert_story(stage: &Stage) {
     assert_eq!(observed.timeout, TIMEOUT);
     assert!(observed.session_id.is_some());
     assert_ne!(observed.hosts[0], observed.hosts[1]);
+    let svg = observed.timeline.svg();
+    for part in ["connected", "away", "expired", "over", "down", "fault", "told", "end"] {
+        assert!(svg.contains(&format!("class=\"{part}\"")), "no {part} in the picture\n{svg}");
+    }
     // A third of the timeout can pass between the last touch and the cut; a tick and a half of
     // lateness is the ensemble's right, the rest is this machine's.
     assert!(observed.expiry >= TIMEOUT * 2 / 3 - Duration::from_millis(200), "{observed:?}");

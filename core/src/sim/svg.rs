@@ -176,7 +176,7 @@ impl Scale {
                 let dot = format!("<circle class=\"told\" cx=\"{x}\" cy=\"{above}\" r=\"2\">");
                 titled(out, &dot, entry, "circle");
             }
-            What::Step(_) => {
+            What::Step(_) | What::Said(_) => {
                 let flag = format!("<path class=\"fault\" d=\"M{x} {top}l-4 -7h8z\">");
                 titled(out, &flag, entry, "path");
             }

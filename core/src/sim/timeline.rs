@@ -13,6 +13,9 @@ use crate::time::Instant;
 use crate::wire::{EventType, OpCode, SessionId, Xid};
 
 /// What a run has shown: one entry for each thing that happened, in the order of time.
+///
+/// A [`World`](super::World) writes one; so can a program that watches real sessions, to have the
+/// same picture of them.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     entries: VecDeque<Entry>,
@@ -20,7 +23,7 @@ pub struct Timeline {
     limit: usize,
     dropped: u64,
     pub(super) clients: usize,
-    pub(super) servers: usize,
+    servers: usize,
 }
 
 /// Something that happened.
@@ -106,6 +109,8 @@ pub enum What {
     Stopped,
     /// A step of the script: most are faults.
     Step(Step),
+    /// Anything else, in words: what was done to real servers and wires.
+    Said(String),
 }
 
 /// How a session came to its end in the ensemble.
@@ -120,9 +125,10 @@ pub enum Ending {
 }
 
 impl Timeline {
-    /// A timeline that keeps at most so many entries.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, ..Self::default() }
+    /// A timeline of so many clients and servers that keeps at most `limit` entries, the newest;
+    /// with 0 nothing is kept.
+    pub fn new(clients: usize, servers: usize, limit: usize) -> Self {
+        Self { limit, clients, servers, ..Self::default() }
     }
 
     /// The entries, oldest first.
@@ -154,7 +160,8 @@ impl Timeline {
         self.limit > 0
     }
 
-    pub(super) fn push(&mut self, at: Instant, who: Who, what: What) {
+    /// Adds an entry, which is not earlier than the last.
+    pub fn push(&mut self, at: Instant, who: Who, what: What) {
         if self.limit == 0 {
             return;
         }
@@ -213,6 +220,7 @@ impl fmt::Display for What {
             Self::Started => f.write_str("runs"),
             Self::Stopped => f.write_str("is down"),
             Self::Step(step) => write!(f, "{step:?}"),
+            Self::Said(words) => f.write_str(words),
         }
     }
 }

@@ -148,8 +148,7 @@ impl World {
         let mut engine = Engine::new(config.engine.clone(), config.start);
         let servers: Vec<_> =
             (0..config.servers).map(|_| Server { id: engine.add_server(), is_up: true }).collect();
-        let mut timeline = Timeline::new(config.timeline);
-        timeline.servers = servers.len();
+        let timeline = Timeline::new(0, servers.len(), config.timeline);
         Self {
             engine,
             now: config.start,

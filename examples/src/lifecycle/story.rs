@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use zk_session::ErrorCode;
 use zk_session::client::{Cause, ExpiryReason, KeeperState};
+use zk_session::sim::{Ending, Timeline, What, Who};
 use zk_session::wire::{CreateMode, EventType, SessionId};
 use zk_session_std::{Client, Error, Events, SessionEvent, Transition};
 
@@ -27,6 +28,8 @@ pub struct Observed {
     pub expiry: Duration,
     /// From the mended connection to the word that the session has expired.
     pub told: Duration,
+    /// Who saw what when; the sessions are its clients.
+    pub timeline: Timeline,
 }
 
 /// Where the story went otherwise than it must.
@@ -59,25 +62,26 @@ pub fn play(
     timeout: Duration,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Observed, StoryError> {
-    let mut timeline = Timeline { start: Instant::now(), tell };
+    let mut timeline =
+        Log { start: Instant::now(), tell, seen: Timeline::new(2, stage.relays.len(), usize::MAX) };
     let names = prepare(stage, timeout)?;
 
     // 1. Two sessions.
-    let first = Actor::connect("session 1", &stage.through_relays(), timeout, &mut timeline)?;
-    let second = Actor::connect("session 2", &stage.directly(), timeout, &mut timeline)?;
+    let first = Actor::connect(FIRST, &stage.through_relays(), timeout, &mut timeline)?;
+    let second = Actor::connect(SECOND, &stage.directly(), timeout, &mut timeline)?;
     let session_id = first.client.session_id();
     let path = format!("{names}-{:016x}", session_id.0);
 
     // 2. An ephemeral znode, watched.
     let step = "an ephemeral znode is created and watched";
     first.create_ephemeral(&path).map_err(|error| StoryError::new(step, error))?;
-    timeline.line("session 1", &format!("created the ephemeral znode {path}"));
+    timeline.line(FIRST, &format!("created the ephemeral znode {path}"));
     // The second session may be on a server that lags behind.
     let see = |client: &Client| client.sync(&path).and_then(|()| client.exists_watched(&path));
     let stat = see(&second.client).map_err(|error| StoryError::new(step, error))?;
     let owner = SessionId(stat.map_or(0, |stat| stat.ephemeral_owner));
     check(step, owner == session_id, || format!("its owner is {owner}"))?;
-    timeline.line("session 2", &format!("watches it; its owner is {owner}"));
+    timeline.line(SECOND, &format!("watches it; its owner is {owner}"));
 
     // 3. The first session's server is killed.
     let step = "the session resumes on another server";
@@ -85,7 +89,8 @@ pub fn play(
     let relay = stage.relays.get(server).ok_or_else(|| StoryError::new(step, "unknown server"))?;
     let killed = Instant::now();
     stage.faults.kill(server, relay).map_err(|error| StoryError::new(step, error))?;
-    timeline.line("fault", &format!("{}: {}", stage.faults.describe(), old_host));
+    timeline.fault(&format!("{}: {}", stage.faults.describe(), old_host));
+    timeline.seen_now(Who::Server(server), What::Stopped);
     let lost = first.expect(step, KeeperState::Disconnected, timeout, &mut timeline)?;
     check(step, matches!(lost.cause, Cause::Lost(_)), || format!("{:?}", lost.cause))?;
     let back = first.expect(step, KeeperState::SyncConnected, timeout, &mut timeline)?;
@@ -99,13 +104,13 @@ pub fn play(
     let owner = SessionId(stat.map_or(0, |stat| stat.ephemeral_owner));
     check(step, owner == session_id, || format!("its owner is {owner}"))?;
     second.expect_no_notification(step)?;
-    timeline.line("session 1", &format!("the same session {session_id}, its znode still there"));
+    timeline.line(FIRST, &format!("the same session {session_id}, its znode still there"));
 
     // 4. It is cut off from all servers for longer than its timeout.
     let step = "the ensemble expires the session while it is cut off";
     let cut = Instant::now();
     stage.relays.iter().for_each(zk_session_testkit::Relay::cut);
-    timeline.line("fault", "session 1 is cut off from all servers");
+    timeline.fault("session 1 is cut off from all servers");
     first.expect(step, KeeperState::Disconnected, timeout, &mut timeline)?;
     // A tick late at the most, and a little more through a follower; ticks are at most half of the
     // shortest timeout.
@@ -114,13 +119,17 @@ pub fn play(
     let expiry = cut.elapsed();
     let gone = second.client.exists(&path).map_err(|error| StoryError::new(step, error))?;
     check(step, gone.is_none(), || "the znode is still there".to_owned())?;
-    timeline.line("session 2", &format!("its watch fired, NodeDeleted {path}"));
+    timeline.line(SECOND, &format!("its watch fired, NodeDeleted {path}"));
+    let what = What::Notified { kind: EventType::NodeDeleted, path: path.clone() };
+    timeline.seen_now(Who::Client(SECOND), what);
+    let ended = What::Ended { session: session_id, how: Ending::Expired };
+    timeline.seen_now(Who::World, ended);
     // The last touch can be a ping up to a third of the timeout before the cut.
     let least = first.client.timeout() * 2 / 3 - Duration::from_millis(200);
     check(step, expiry >= least, || format!("already {expiry:?} after the cut"))?;
     let heard = first.events.try_recv();
     check(step, heard.is_none(), || format!("session 1 heard {heard:?}"))?;
-    timeline.line("session 1", "has heard nothing: only the ensemble knows");
+    timeline.line(FIRST, "has heard nothing: only the ensemble knows");
 
     // 5. The connection is back.
     let step = "the session learns that it has expired";
@@ -128,7 +137,7 @@ pub fn play(
     for relay in &stage.relays {
         relay.mend().map_err(|error| StoryError::new(step, error))?;
     }
-    timeline.line("fault", "over: the way to the servers is open again");
+    timeline.fault("over: the way to the servers is open again");
     let end = first.expect(step, KeeperState::Expired, timeout * 2, &mut timeline)?;
     let by_server = Cause::Expired(ExpiryReason::ToldByServer);
     check(step, end.cause == by_server, || format!("{:?}", end.cause))?;
@@ -136,7 +145,10 @@ pub fn play(
     check(step, first.client.exists(&path).is_err(), || "it still answers".to_owned())?;
 
     second.client.close().map_err(|error| StoryError::new("the second session closes", error))?;
-    timeline.line("session 2", "closed");
+    timeline.line(SECOND, "closed");
+    if let Some(SessionEvent::State(closed)) = second.events.try_recv() {
+        timeline.seen(SECOND, &closed);
+    }
     Ok(Observed {
         session_id,
         timeout: back.timeout,
@@ -151,6 +163,7 @@ pub fn play(
         failover,
         expiry,
         told,
+        timeline: timeline.seen,
     })
 }
 
@@ -185,21 +198,53 @@ fn check(
     if holds { Ok(()) } else { Err(StoryError::new(step, found())) }
 }
 
-struct Timeline<'t> {
+/// The two sessions, as clients of the timeline.
+const FIRST: usize = 0;
+const SECOND: usize = 1;
+
+/// What is told as it happens, and kept.
+struct Log<'t> {
     start: Instant,
     tell: &'t mut dyn FnMut(&str),
+    seen: Timeline,
 }
 
-impl Timeline<'_> {
-    fn line(&mut self, who: &str, what: &str) {
+impl Log<'_> {
+    fn line(&mut self, session: usize, what: &str) {
+        self.tell(&format!("session {}", session + 1), what);
+    }
+
+    /// Something is done to the servers or to the way to them.
+    fn fault(&mut self, what: &str) {
+        self.tell("fault", what);
+        self.seen_now(Who::World, What::Said(what.to_owned()));
+    }
+
+    fn tell(&mut self, who: &str, what: &str) {
         let elapsed = self.start.elapsed().as_secs_f64();
         (self.tell)(&format!("{elapsed:7.3} s  {who:<9}  {what}"));
+    }
+
+    fn seen(&mut self, session: usize, change: &Transition) {
+        let (state, cause, session_id) = (change.state, change.cause, change.session_id);
+        let what = What::State { state, cause, session: session_id };
+        self.keep(change.at, Who::Client(session), what);
+    }
+
+    fn seen_now(&mut self, who: Who, what: What) {
+        self.keep(Instant::now(), who, what);
+    }
+
+    fn keep(&mut self, at: Instant, who: Who, what: What) {
+        let millis = at.saturating_duration_since(self.start).as_millis();
+        let at = u64::try_from(millis).unwrap_or(u64::MAX);
+        self.seen.push(zk_session::Instant::from_millis(at), who, what);
     }
 }
 
 /// A session with its events.
 struct Actor {
-    name: &'static str,
+    number: usize,
     client: Client,
     events: Events,
     connected: Transition,
@@ -207,10 +252,10 @@ struct Actor {
 
 impl Actor {
     fn connect(
-        name: &'static str,
+        number: usize,
         connect_string: &str,
         timeout: Duration,
-        timeline: &mut Timeline<'_>,
+        timeline: &mut Log<'_>,
     ) -> Result<Self, StoryError> {
         let step = "a session is established";
         let fail = |error: Error| StoryError::new(step, error);
@@ -222,8 +267,9 @@ impl Actor {
         };
         let state = connected.state;
         check(step, state == KeeperState::SyncConnected, || format!("{state:?}"))?;
-        timeline.line(name, &describe(&connected));
-        Ok(Self { name, client, events, connected })
+        timeline.line(number, &describe(&connected));
+        timeline.seen(number, &connected);
+        Ok(Self { number, client, events, connected })
     }
 
     fn create_ephemeral(&self, path: &str) -> Result<(), Error> {
@@ -236,11 +282,12 @@ impl Actor {
         step: &'static str,
         state: KeeperState,
         timeout: Duration,
-        timeline: &mut Timeline<'_>,
+        timeline: &mut Log<'_>,
     ) -> Result<Transition, StoryError> {
         match self.events.recv_timeout(timeout.max(Duration::from_secs(2)) * 2) {
             Some(SessionEvent::State(transition)) if transition.state == state => {
-                timeline.line(self.name, &describe(&transition));
+                timeline.line(self.number, &describe(&transition));
+                timeline.seen(self.number, &transition);
                 Ok(transition)
             }
             other => Err(StoryError::new(step, format!("expected {state:?}, found {other:?}"))),
@@ -274,7 +321,7 @@ impl Actor {
         while let Some(event) = self.events.try_recv() {
             let moved =
                 matches!(&event, SessionEvent::State(transition) if !transition.state.is_final());
-            check(step, moved, || format!("{} heard {event:?}", self.name))?;
+            check(step, moved, || format!("session {} heard {event:?}", self.number + 1))?;
         }
         Ok(())
     }
