@@ -136,8 +136,10 @@ impl World {
             any = true;
         }
         if any {
+            let timeout = peer.session.timeout();
             self.stall_if_broken(at);
             self.plan_pipe(at);
+            self.observe(&Fact::Spoke { client, now: own, timeout });
         }
     }
 

@@ -106,6 +106,15 @@ pub enum Fact<'a> {
         /// It left because it wanted to be elsewhere.
         on_purpose: bool,
     },
+    /// Bytes of a client's have left.
+    Spoke {
+        /// Whose.
+        client: usize,
+        /// When, by the host's clock.
+        now: Instant,
+        /// The timeout in force.
+        timeout: Duration,
+    },
     /// A client was told the time, and has done all it could.
     Woken {
         /// Which.

@@ -4,8 +4,9 @@ use alloc::format;
 use alloc::string::String;
 
 use super::{Invariant, PerClient};
+use crate::client::Event;
 use crate::sim::fact::Fact;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// No client has more bytes to send than its memory has room for.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,43 @@ impl Invariant for TimeGoesOn {
                 return Err(format!("the ensemble is stuck at {now:?}"));
             }
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A connected client is never silent for longer than a third of its timeout, and never for longer
+/// than ten seconds, unless its host slept.
+#[derive(Clone, Debug, Default)]
+pub struct NobodyFallsSilent(PerClient<Option<Instant>>);
+
+impl Invariant for NobodyFallsSilent {
+    fn name(&self) -> &'static str {
+        "nobody falls silent"
+    }
+
+    fn observe(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        let (client, spoke) = match *fact {
+            Fact::Spoke { client, now, timeout } => {
+                let third = timeout.scaled(1, 3).min(Duration::from_secs(10));
+                let last = self.0.of(client).and_then(|last| *last);
+                let silence = last.map_or(Duration::ZERO, |last| now.since(last));
+                // A fast clock shows every other millisecond only, and a garbled timeout may be less.
+                if silence > third.max(Duration::from_millis(10)).scaled(101, 100) {
+                    return Err(format!("client {client} was silent for {silence} of {timeout}"));
+                }
+                (client, last.map(|_| now))
+            }
+            Fact::Told { client, event: Event::State { state, .. }, view, .. } => {
+                (client, state.is_connected().then_some(view.now))
+            }
+            Fact::Slept { client } | Fact::Renewed { client, .. } | Fact::Failed { client, .. } => {
+                (client, None)
+            }
+            _ => return Ok(()),
+        };
+        if let Some(last) = self.0.of(client) {
+            *last = spoke;
         }
         Ok(())
     }

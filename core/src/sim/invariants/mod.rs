@@ -12,6 +12,7 @@
 //! | [`ZxidsGoUp`] | no client goes back in time |
 //! | [`SafeIsSafe`] | no session expires while its holder may rely on it |
 //! | [`AttemptsAreBounded`] | attempts keep the promised distances |
+//! | [`NobodyFallsSilent`] | a connected client says something every third of its timeout |
 //! | [`BuffersAreBounded`] | nobody has more to send than there is room for |
 //! | [`TimeGoesOn`] | nobody who was told the time wants to be told it again |
 //! | [`AllComeBack`] | when everything is healed, sessions are connected or over |
@@ -29,7 +30,7 @@ use core::fmt;
 
 pub use answers::{NobodyTalksNonsense, OneAnswerEach, ZxidsGoUp};
 pub use attempts::AttemptsAreBounded;
-pub use bounds::{AllComeBack, BuffersAreBounded, TimeGoesOn};
+pub use bounds::{AllComeBack, BuffersAreBounded, NobodyFallsSilent, TimeGoesOn};
 pub use ephemerals::EphemeralsLiveWithTheirSession;
 pub use expiry::{ExpiryIsFinal, ExpiryIsTrue, SafeIsSafe};
 pub use speaker::OneSpeaker;
@@ -80,6 +81,7 @@ pub struct Invariants {
     zxids: ZxidsGoUp,
     safe: SafeIsSafe,
     attempts: AttemptsAreBounded,
+    silence: NobodyFallsSilent,
     buffers: BuffersAreBounded,
     time: TimeGoesOn,
     back: AllComeBack,
@@ -99,6 +101,7 @@ impl Invariants {
             zxids: ZxidsGoUp::default(),
             safe: SafeIsSafe,
             attempts: AttemptsAreBounded::default(),
+            silence: NobodyFallsSilent::default(),
             buffers: BuffersAreBounded::new(limits.transmit),
             time: TimeGoesOn::default(),
             back: AllComeBack,
@@ -126,6 +129,7 @@ impl Invariants {
                 check(&mut self.expiry_is_final, fact)?;
                 check(&mut self.time, fact)
             }
+            Fact::Spoke { .. } => check(&mut self.silence, fact),
             Fact::EngineWoken { .. } => check(&mut self.time, fact),
             _ => {
                 check(&mut self.expiry_is_final, fact)?;
@@ -138,6 +142,7 @@ impl Invariants {
                 check(&mut self.zxids, fact)?;
                 check(&mut self.safe, fact)?;
                 check(&mut self.attempts, fact)?;
+                check(&mut self.silence, fact)?;
                 check(&mut self.back, fact)
             }
         }

@@ -213,6 +213,16 @@ fn a_hasty_or_a_sleepy_client_is_noticed() {
 }
 
 #[test]
+fn a_client_that_pings_at_the_wrong_third_is_noticed() {
+    let v = view(1000);
+    let spoke = |now| Fact::Spoke { client: 0, now: at(now), timeout: v.timeout };
+    let fresh = NobodyFallsSilent::default;
+    fails(&mut fresh(), &[told(&UP, &v), spoke(3000), spoke(7000)]);
+    holds(&mut fresh(), &[told(&UP, &v), spoke(3000), spoke(5000)]);
+    holds(&mut fresh(), &[told(&UP, &v), Fact::Slept { client: 0 }, spoke(9000)]);
+}
+
+#[test]
 fn more_bytes_than_there_is_room_for_are_noticed() {
     let full = View { transmit: 101, ..view(1) };
     fails(&mut BuffersAreBounded::new(100), &[Fact::Rested { client: 0, view: &full }]);
