@@ -95,11 +95,16 @@ impl World {
             self.observe(&Fact::Changed { path: &path, kind, from, to });
         }
         let Some(invariants) = &self.invariants else { return any };
-        let expected = invariants.ephemerals().map(|(path, session)| (String::from(path), session));
-        let expected: Vec<_> = expected.collect();
-        for (path, session) in expected {
-            let owner = self.engine.stat(&path).map(|stat| SessionId(stat.ephemeral_owner));
+        // Most are as they should be, and that is no news.
+        let mut news = Vec::new();
+        for (path, session) in invariants.ephemerals() {
+            let owner = self.engine.stat(path).map(|stat| SessionId(stat.ephemeral_owner));
             let is_alive = self.engine.is_alive(session);
+            if !is_alive || owner != Some(session) {
+                news.push((String::from(path), session, is_alive, owner));
+            }
+        }
+        for (path, session, is_alive, owner) in news {
             any |= is_alive && owner.is_none();
             self.observe(&Fact::Owned { path: &path, session, is_alive, owner });
         }

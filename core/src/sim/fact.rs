@@ -184,7 +184,8 @@ pub enum Fact<'a> {
         /// The server's path.
         path: &'a str,
     },
-    /// An ephemeral znode's owner as the ensemble has it, after a transaction.
+    /// An ephemeral znode's owner as the ensemble has it after a transaction, if that is not its living
+    /// creator.
     Owned {
         /// The znode.
         path: &'a str,

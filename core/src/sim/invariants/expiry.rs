@@ -86,8 +86,9 @@ impl Invariant for ExpiryIsTrue {
         };
         let excused = match (reason, truth) {
             (ExpiryReason::Stolen, _) => true,
+            // A changed bit in the handshake's answer is another timeout.
             (ExpiryReason::LocallyCertain, Truth { may_outlast_silence, .. }) => {
-                may_outlast_silence
+                may_outlast_silence || !view.is_honest
             }
             _ => !view.is_honest,
         };
