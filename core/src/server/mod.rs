@@ -54,6 +54,7 @@ pub use engine::{
     RestoreError, SessionInfo,
 };
 pub use event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+pub use passwd::{PasswdScheme, zookeeper_passwd};
 #[cfg(feature = "alloc")]
 pub use record::{
     Change, HeaderRecord, Record, RecordError, RecordKey, SessionRecord, ZnodeRecord,

@@ -22,7 +22,7 @@
 
 use core::fmt;
 
-use super::passwd::Passwds;
+use super::passwd::{PasswdScheme, Passwds};
 use super::slots::{SessionSlot, SlotState, Slots};
 use crate::time::{Duration, Instant};
 use crate::wire::{Passwd, SessionId};
@@ -44,6 +44,8 @@ pub struct TrackerConfig {
     pub max_session_timeout: Option<Duration>,
     /// Keys the passwords: from a good source of randomness, and never told to anyone.
     pub seed: u64,
+    /// How passwords are made.
+    pub passwds: PasswdScheme,
     /// Milliseconds since 1970 (or any other origin) at [`Instant::ORIGIN`]: a restarted tracker
     /// makes other ids than its predecessor.
     pub unix_time_at_origin: i64,
@@ -56,6 +58,7 @@ impl Default for TrackerConfig {
             min_session_timeout: None,
             max_session_timeout: None,
             seed: 0,
+            passwds: PasswdScheme::default(),
             unix_time_at_origin: 0,
         }
     }
@@ -154,7 +157,7 @@ impl<'b> SessionTracker<'b> {
 
     fn new(mut config: TrackerConfig, slots: Slots<'b>) -> Self {
         config.tick = config.tick.max(Duration::from_millis(1));
-        let passwds = Passwds::new(config.seed);
+        let passwds = Passwds::new(config.passwds, config.seed);
         Self { config, passwds, slots, next_id: None, now: Instant::ORIGIN }
     }
 

@@ -1,6 +1,7 @@
 //! What counts as the same answer.
 
 use serde_json::Value;
+use zk_session::server::zookeeper_passwd;
 use zk_session::wire::{
     ClientInfo, ConnectResponse, List, MultiResult, OpCode, Reader, Reply, ReplyHeader, Stat,
     Ustring, WatcherEvent, Xid,
@@ -24,6 +25,7 @@ impl Replay<'_> {
         if theirs.timeout <= 0 {
             return same("password", our_passwd, their_passwd);
         }
+        same("their password", &zookeeper_passwd(theirs.session_id).0[..], their_passwd)?;
         let their_server = theirs.session_id.0.to_be_bytes()[0];
         same("server", ours.session_id.0.to_be_bytes()[0], self.server(their_server).0)?;
         let known = (ours.session_id.0, to_hex(their_passwd), our_passwd.try_into().unwrap());

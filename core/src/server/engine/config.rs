@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use super::{ConnectionId, FourLetterWords};
 use crate::server::connection::FRAME_LIMIT;
+use crate::server::passwd::PasswdScheme;
 use crate::server::tracker::{ServerId, TrackerConfig};
 use crate::time::Duration;
 use crate::wire::SessionId;
@@ -45,6 +46,8 @@ pub struct EngineConfig {
     pub frame_limit: usize,
     /// Keys the session passwords: give it from a good source of randomness.
     pub seed: u64,
+    /// How passwords are made.
+    pub passwds: PasswdScheme,
     /// Milliseconds since 1970 at [`Instant::ORIGIN`](crate::Instant::ORIGIN): for the times in
     /// `Stat`, and so that a restarted ensemble makes other session ids than before.
     pub unix_time_at_origin: i64,
@@ -111,6 +114,7 @@ impl Default for EngineConfig {
             max_session_timeout: None,
             frame_limit: FRAME_LIMIT,
             seed: 0,
+            passwds: PasswdScheme::default(),
             unix_time_at_origin: 0,
             outbox_limit: 16 << 20,
             sessionless_timeout: Duration::from_secs(10),
@@ -143,6 +147,7 @@ impl EngineConfig {
             min_session_timeout: self.min_session_timeout,
             max_session_timeout: self.max_session_timeout,
             seed: self.seed,
+            passwds: self.passwds,
             unix_time_at_origin: self.unix_time_at_origin,
         }
     }
