@@ -9,12 +9,12 @@
 
 mod server_common;
 
-use server_common::{Got, World, connect_bytes, new_session, request_bytes};
+use server_common::{Got, World, connect_bytes, framed, new_session, request_bytes};
 use zk_session::server::{CloseReason, EngineConfig, ServerId, ServerLink};
 use zk_session::wire::{
     ConnectRequest, CreateMode, EventType, OpCode, Request, RequestHeader, SessionId, Xid, Zxid,
 };
-use zk_session::{Duration, ErrorCode};
+use zk_session::{Duration, ErrorCode, Instant};
 
 fn ensemble(servers: usize) -> (World, Vec<ServerId>) {
     let mut world = World::new(EngineConfig::default());
@@ -208,6 +208,29 @@ fn what_a_stale_connection_may_do_depends_on_its_server() {
     assert_eq!(world.reason(&old), Some(CloseReason::SessionMoved));
     assert_eq!(world.engine.last_zxid(), Zxid(zxid.0 + 1));
     assert_eq!(world.stat(&new, "/q").unwrap().version, 0);
+    // A write that does not decode is answered before anyone asks who owns the session, or not.
+    for (op, answered) in [
+        (OpCode::Create, true),
+        (OpCode::Create2, true),
+        (OpCode::CreateContainer, true),
+        (OpCode::Multi, true),
+        (OpCode::Delete, false),
+        (OpCode::SetData, false),
+        (OpCode::SetAcl, false),
+    ] {
+        let (mut world, servers) = ensemble(3);
+        let old = world.session(servers[1], 10_000);
+        let _new = world.resume(servers[2], &old);
+        world.send(old.conn, &framed(|w| RequestHeader { xid: Xid(9), op: op.to_wire() }.write(w)));
+        let malformed = ErrorCode::MarshallingError.to_wire();
+        match (world.got(&old), world.reason(&old)) {
+            (Some(Got::Reply { err, .. }), None) => {
+                assert!(answered && err == malformed, "{op:?}");
+            }
+            (None, Some(CloseReason::SessionMoved)) => assert!(!answered, "{op:?}"),
+            other => panic!("{op:?}: {other:?}"),
+        }
+    }
     // Moving back works: who came last owns.
     let back = world.resume(servers[1], &new);
     world.call(&back, &set).unwrap();
@@ -362,21 +385,79 @@ fn who_does_not_read_waits_and_then_loses_its_own_connection() {
 }
 
 #[test]
-fn many_sessions_expire_within_their_tick_while_others_are_served() {
+fn x5_ten_thousand_sessions_expire_in_their_tick_and_no_heartbeat_waits() {
+    const LOST: usize = 10_000;
     let (mut world, server) = World::standalone();
-    let alive = world.session(server, 8000);
-    let lost: Vec<_> = (0..2000).map(|_| world.session(server, 4000)).collect();
-    for session in &lost {
-        world.request(session, 1, &Request::create("/e-", b"", CreateMode::EphemeralSequential));
-        world.lose(session);
+    let alive: Vec<_> = (0..50).map(|_| world.session(server, 4000)).collect();
+    let lost: Vec<_> = (0..LOST).map(|_| world.session(server, 4000)).collect();
+    for (i, session) in lost.iter().enumerate() {
+        let mode = CreateMode::EphemeralSequential;
+        world.request(session, 1, &Request::create("/e-", b"", mode));
+        if i % 2 == 0 {
+            world.lose(session); // the others are connected, and silent
+        }
     }
+    let beat = |world: &mut World| {
+        for session in &alive {
+            world.request(session, -2, &Request::Ping);
+            assert!(matches!(world.got(session), Some(Got::Reply { xid: -2, .. })));
+        }
+    };
+    // Heartbeats a millisecond before the tick, in it, and behind it.
     world.pass(5999);
-    assert_eq!(world.engine.node_count(), 2004);
-    world.call(&alive, &Request::sync("/")).unwrap();
-    world.pass(1);
+    beat(&mut world);
+    assert_eq!(world.engine.node_count(), 4 + LOST);
+    assert_eq!(world.engine.poll_timeout(), Some(Instant::from_millis(6000)));
+    world.now = 6000;
+    beat(&mut world);
+    world.engine.handle_timeout(world.at());
+    beat(&mut world);
     assert_eq!(world.engine.node_count(), 4);
-    assert_eq!(world.engine.sessions().count(), 1);
-    world.call(&alive, &Request::sync("/")).unwrap();
+    assert_eq!(world.engine.sessions().count(), alive.len());
+    assert!(world.engine.poll_timeout() > Some(world.at()), "nothing is left to be done");
+    for session in lost.iter().skip(1).step_by(2) {
+        assert_eq!(world.reason(session), Some(CloseReason::SessionExpired));
+    }
+    for _ in 0..5 {
+        world.pass(3999);
+        beat(&mut world);
+    }
+    assert_eq!(world.engine.sessions().count(), alive.len());
+}
+
+#[test]
+fn x3_a_session_with_fifty_thousand_ephemerals_ends_in_one_transaction() {
+    const OWNED: i32 = 50_000;
+    for closed in [true, false] {
+        let (mut world, server) = World::standalone();
+        let owner = world.session(server, 4000);
+        let watcher = world.session(server, 40_000);
+        world.created(&watcher, &Request::create("/d", b"", CreateMode::Persistent));
+        for i in 0..OWNED {
+            // As long a name as makes the list of all of them exceed any frame.
+            let path = format!("/d/a-name-that-is-long-enough-for-many-of-them-{i}");
+            world.call(&owner, &Request::create(&path, b"", CreateMode::Ephemeral)).unwrap();
+        }
+        world.call(&watcher, &Request::get_children("/d", true)).unwrap_or_default();
+        let last = "/d/a-name-that-is-long-enough-for-many-of-them-0";
+        world.call(&watcher, &Request::exists(last, true)).unwrap();
+        let before = world.engine.last_zxid();
+        if closed {
+            world.call(&owner, &Request::CloseSession).unwrap();
+        } else {
+            world.pass(6000);
+            assert_eq!(world.reason(&owner), Some(CloseReason::SessionExpired));
+        }
+        assert_eq!(world.engine.last_zxid(), Zxid(before.0 + 1));
+        assert_eq!(world.engine.node_count(), 5);
+        let mut events = world.events(&watcher);
+        events.sort_by_key(|(kind, _)| kind.to_wire());
+        let changed = (EventType::NodeChildrenChanged, "/d".to_owned());
+        assert_eq!(events, [(EventType::NodeDeleted, last.to_owned()), changed]);
+        let stat = world.stat(&watcher, "/d").unwrap();
+        assert_eq!((stat.cversion, stat.num_children), (2 * OWNED, 0));
+        assert_eq!(stat.pzxid, world.engine.last_zxid());
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A hand-driven client of an engine: sends bytes, cuts frames, decodes nothing unasked.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use zk_session::server::{CloseReason, ConnectionId, Engine, EngineConfig, ServerId, ServerLink};
@@ -17,7 +17,7 @@ pub(crate) const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::L
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now: u64,
-    inbox: Vec<(ConnectionId, Vec<u8>)>,
+    inbox: BTreeMap<ConnectionId, Vec<u8>>,
 }
 
 /// A session as its client knows it.
@@ -38,7 +38,7 @@ pub(crate) enum Got {
 
 impl World {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        Self { engine: Engine::new(config, Instant::ORIGIN), now: 0, inbox: Vec::new() }
+        Self { engine: Engine::new(config, Instant::ORIGIN), now: 0, inbox: BTreeMap::new() }
     }
 
     /// A standalone server.
@@ -88,14 +88,7 @@ impl World {
     /// Takes the next whole frame that a connection was sent, without its length.
     pub(crate) fn frame(&mut self, conn: ConnectionId) -> Option<Vec<u8>> {
         let fresh = self.drain(conn);
-        let at = match self.inbox.iter().position(|(id, _)| *id == conn) {
-            Some(at) => at,
-            None => {
-                self.inbox.push((conn, Vec::new()));
-                self.inbox.len() - 1
-            }
-        };
-        let bytes = &mut self.inbox[at].1;
+        let bytes = self.inbox.entry(conn).or_default();
         bytes.extend(fresh);
         let len = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap()) as usize;
         if bytes.len() < 4 + len {

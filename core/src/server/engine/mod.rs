@@ -378,6 +378,9 @@ impl Engine {
                 if is_write(op) && op != OpCode::Reconfig {
                     self.begin();
                 }
+                if moved && is_owner_checked_first(op) {
+                    return self.cut(conn, CloseReason::SessionMoved);
+                }
                 let zxid = self.zxid;
                 self.send(conn, |a| a.error(xid, zxid, ErrorCode::MarshallingError));
             }
@@ -455,6 +458,14 @@ fn is_write(op: OpCode) -> bool {
             | OpCode::Multi
             | OpCode::Reconfig
     )
+}
+
+/// Whether ZooKeeper asks who owns the session before it decodes the request.
+///
+/// # Source
+/// `PrepRequestProcessor.pRequest2Txn`, 3.8.0.
+fn is_owner_checked_first(op: OpCode) -> bool {
+    matches!(op, OpCode::Delete | OpCode::SetData | OpCode::SetAcl)
 }
 
 impl core::fmt::Debug for Engine {
