@@ -22,11 +22,6 @@ use server_replay::Replay;
 
 /// Scenarios that are not replayed, and why.
 const SKIPPED: &[(&str, &str)] = &[
-    ("local_session_no_upgrade", "no local sessions"),
-    ("local_session_upgrade", "no local sessions"),
-    ("read_only_mode", "no read-only mode yet"),
-    ("read_only_mode_no_local_sessions", "no read-only mode yet"),
-    ("read_only_mode_refuses_rw_client", "no read-only mode yet"),
     ("sasl_digest_md5", "no SASL mechanism"),
     ("sasl_required", "no SASL mechanism"),
     (

@@ -75,8 +75,6 @@ const NOT_SUPPORTED: &[&str] = &[
     "emulate353TTLNodes",
     "ensembleAuthName",
     "letAnySaslUserDoX",
-    "localSessionsEnabled",
-    "localSessionsUpgradingEnabled",
     "portUnification",
     "readonlymode.enabled",
     "requireClientAuthScheme",

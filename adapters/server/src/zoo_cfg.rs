@@ -69,6 +69,10 @@ impl ZooCfg {
             // -1 is ZooKeeper's way to say that it was not said.
             "minSessionTimeout" => engine.min_session_timeout = entry.millis_or_default()?,
             "maxSessionTimeout" => engine.max_session_timeout = entry.millis_or_default()?,
+            "localSessionsEnabled" => engine.local_sessions = entry.boolean()?,
+            "localSessionsUpgradingEnabled" => {
+                engine.local_sessions_upgrading = entry.boolean()?;
+            }
             "extendedTypesEnabled" => engine.extended_types = entry.boolean()?,
             "znode.container.checkIntervalMs" => {
                 engine.container_check_interval = entry.millis(1)?

@@ -33,7 +33,7 @@
 //! assert_eq!(connection.poll_link(), ServerLink::Up);
 //! ```
 
-use super::event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+use super::event::{Access, CloseReason, ServerEvent, ServerLink, TransmitFull};
 use crate::error::ErrorCode;
 use crate::machine::{Io, Machine};
 use crate::storage::{Buf, Inbox, NextFrame, NoRoom, Outbox};
@@ -66,8 +66,8 @@ pub(super) struct Answers<'b> {
 enum Phase {
     /// Nothing has been received.
     Fresh,
-    /// The handshake waits for its answer.
-    Handshaking { read_only_byte: bool },
+    /// The handshake waits for its answer, and for what its read-only byte will say, if any.
+    Handshaking { read_only: Option<bool> },
     /// Requests are pulled and answered.
     Serving,
     /// What is pending leaves, nothing else happens.
@@ -94,6 +94,12 @@ impl<'b> ServerConnection<'b> {
         pull(&mut self.inbox, &mut self.answers)
     }
 
+    /// Says what the server lets its clients do, before a handshake is answered; read and write
+    /// unless told otherwise.
+    pub fn set_access(&mut self, access: Access) {
+        self.answers.set_access(access);
+    }
+
     /// Answers the handshake: the session is established.
     ///
     /// # Errors
@@ -114,6 +120,18 @@ impl<'b> ServerConnection<'b> {
     /// [`TransmitFull`]; nothing has changed.
     pub fn refuse(&mut self) -> Result<(), TransmitFull> {
         self.answers.refuse()
+    }
+
+    /// Answers the handshake as a read-only server without local sessions does: with an error reply
+    /// in the handshake's place. Nothing more is pulled.
+    ///
+    /// # Errors
+    /// [`TransmitFull`]; nothing has changed.
+    ///
+    /// # Source
+    /// `ReadOnlyRequestProcessor.sendErrorResponse`, 3.8.0.
+    pub fn refuse_session(&mut self, zxid: Zxid) -> Result<(), TransmitFull> {
+        self.answers.refuse_session(zxid)
     }
 
     /// Answers a request.
@@ -191,11 +209,11 @@ pub(super) fn pull<'a>(
             if fresh && word == *b"stmk" {
                 let mask = inbox.behind_length().first_chunk()?;
                 let mask = u64::from_be_bytes(*mask);
-                answers.phase = Phase::Handshaking { read_only_byte: false };
+                answers.phase = Phase::Handshaking { read_only: None };
                 return Some(ServerEvent::SetTraceMask(mask));
             }
             if fresh && word.iter().all(u8::is_ascii_lowercase) {
-                answers.phase = Phase::Handshaking { read_only_byte: false };
+                answers.phase = Phase::Handshaking { read_only: None };
                 return Some(ServerEvent::FourLetterWord(word));
             }
             answers.shut(CloseReason::BadFrameLength { len: raw });
@@ -210,8 +228,8 @@ impl<'b> Answers<'b> {
     fn connect<'a>(&mut self, frame: &'a [u8]) -> Option<ServerEvent<'a>> {
         match ConnectRequest::read(&mut Reader::new(frame)) {
             Ok(request) => {
-                let read_only_byte = request.read_only.is_some();
-                self.phase = Phase::Handshaking { read_only_byte };
+                let read_only = request.read_only.map(|_| false);
+                self.phase = Phase::Handshaking { read_only };
                 Some(ServerEvent::Connect(request))
             }
             Err(error) => {
@@ -255,32 +273,46 @@ impl<'b> Answers<'b> {
         self.shut(CloseReason::BadFrameLength { len });
     }
 
+    pub(super) fn set_access(&mut self, access: Access) {
+        if let Phase::Handshaking { read_only: Some(read_only) } = &mut self.phase {
+            *read_only = access == Access::ReadOnly;
+        }
+    }
+
+    pub(super) fn refuse_session(&mut self, zxid: Zxid) -> Result<(), TransmitFull> {
+        if !matches!(self.phase, Phase::Handshaking { .. }) {
+            return Ok(());
+        }
+        let header = ReplyHeader { xid: Xid(0), zxid, err: ErrorCode::NotReadOnly.to_wire() };
+        self.outbox.frame(0, |w| header.write(w)).map_err(TransmitFull::from)
+    }
+
     pub(super) fn accept(
         &mut self,
         session_id: SessionId,
         passwd: &Passwd,
         timeout: Duration,
     ) -> Result<(), TransmitFull> {
-        let Phase::Handshaking { read_only_byte } = self.phase else { return Ok(()) };
+        let Phase::Handshaking { read_only } = self.phase else { return Ok(()) };
         self.connect_response(&ConnectResponse {
             protocol_version: 0,
             timeout: timeout.as_wire_millis(),
             session_id,
             passwd: Some(&passwd.0),
-            read_only: read_only_byte.then_some(false),
+            read_only,
         })?;
         self.phase = Phase::Serving;
         Ok(())
     }
 
     pub(super) fn refuse(&mut self) -> Result<(), TransmitFull> {
-        let Phase::Handshaking { read_only_byte } = self.phase else { return Ok(()) };
+        let Phase::Handshaking { read_only } = self.phase else { return Ok(()) };
         self.connect_response(&ConnectResponse {
             protocol_version: 0,
             timeout: 0,
             session_id: SessionId::NONE,
             passwd: Some(&Passwd::ZERO.0),
-            read_only: read_only_byte.then_some(false),
+            read_only,
         })?;
         self.shut(CloseReason::SessionRefused);
         Ok(())

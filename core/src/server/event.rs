@@ -63,6 +63,18 @@ pub enum ServerLink {
     Down,
 }
 
+/// What a server lets its clients do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Access {
+    /// It is part of the quorum.
+    #[default]
+    ReadWrite,
+    /// It has lost the quorum and goes on as `readonlymode.enabled` lets it: only for clients that
+    /// accept such a server, and only for reads.
+    ReadOnly,
+}
+
 /// Why the server's side ended a connection. Only the first two end the session as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -125,6 +137,11 @@ pub enum CloseReason {
     },
     /// The server was stopped.
     ServerStopped,
+    /// The server is read-only, and the client does not accept that or has a session that the rest
+    /// of the ensemble knows.
+    ReadOnlyServer,
+    /// The server has lost its quorum, or is part of it again.
+    QuorumChanged,
 }
 
 impl fmt::Display for CloseReason {
@@ -156,6 +173,8 @@ impl fmt::Display for CloseReason {
                 write!(f, "no room for a large request of {len} bytes beside others")
             }
             Self::ServerStopped => f.write_str("server stopped"),
+            Self::ReadOnlyServer => f.write_str("server is read-only"),
+            Self::QuorumChanged => f.write_str("server lost or found its quorum"),
         }
     }
 }

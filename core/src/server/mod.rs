@@ -53,7 +53,7 @@ pub use engine::{
     ConnectionId, ConnectionInfo, Engine, EngineConfig, FourLetterWords, Release, Restore,
     RestoreError, SessionInfo,
 };
-pub use event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+pub use event::{Access, CloseReason, ServerEvent, ServerLink, TransmitFull};
 pub use passwd::{PasswdScheme, zookeeper_passwd};
 #[cfg(feature = "alloc")]
 pub use record::{

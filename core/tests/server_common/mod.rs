@@ -99,6 +99,14 @@ impl World {
         Some(frame)
     }
 
+    /// Takes all that a connection was sent and that is no frame.
+    pub(crate) fn text(&mut self, conn: ConnectionId) -> Vec<u8> {
+        let fresh = self.drain(conn);
+        let mut text = self.inbox.remove(&conn).unwrap_or_default();
+        text.extend(fresh);
+        text
+    }
+
     pub(crate) fn connect_with(&mut self, conn: ConnectionId, request: &ConnectRequest<'_>) {
         let bytes = connect_bytes(request);
         assert_eq!(self.send(conn, &bytes), bytes.len());

@@ -9,7 +9,7 @@ use compare::{hex, long, to_hex};
 use serde_json::Value;
 use zk_session::Duration;
 use zk_session::server::{
-    ConnectionId, EngineConfig, FourLetterWords, Release, ServerId, ServerLink,
+    Access, ConnectionId, EngineConfig, FourLetterWords, Release, ServerId, ServerLink,
 };
 
 use crate::server_common::{World, decode};
@@ -67,10 +67,19 @@ impl<'l> Replay<'l> {
                 config.super_digest = Some("super:WLNJiU7QDqi2c9alw09v8vrp3hU=".into());
             }
             "quorum" => servers = 3,
+            "localno" | "localup" => {
+                servers = 3;
+                config.local_sessions = true;
+                config.local_sessions_upgrading = lines[0]["server"] == "localup";
+            }
+            "ro" => config.local_sessions = true,
             _ => {} // "main", and whatever others capture: a plain standalone server
         }
         let mut world = World::new(config);
-        let servers = (0..servers).map(|_| world.engine.add_server()).collect();
+        let servers: Vec<_> = (0..servers).map(|_| world.engine.add_server()).collect();
+        if matches!(lines[0]["server"].as_str(), Some("ro" | "ronolocal")) {
+            world.engine.set_access(world.at(), servers[0], Access::ReadOnly);
+        }
         // As on the captured server, a session of 1,000 ms ends soon: ticks are multiples of 500.
         world.now = 1400;
         let (name, base) = (name.into(), world.now);
@@ -267,8 +276,8 @@ impl<'l> Replay<'l> {
             self.receive(label);
         }
         let theirs = hex(line["hex"].as_str().unwrap());
-        let theirs = &theirs[4..];
         let kind = line["kind"].as_str().unwrap();
+        let theirs = &theirs[4..];
         let conn = self.conns.get_mut(label).unwrap();
         // Auth replies may overtake others; of znodes that go at once any may be first.
         let at = match kind {

@@ -63,6 +63,13 @@ pub struct EngineConfig {
     pub release: Release,
     /// `zookeeper.extendedTypesEnabled`: whether znodes can have a time to live.
     pub extended_types: bool,
+    /// `localSessionsEnabled`: whether a new session is known to its server only. Such a session
+    /// costs no transaction, cannot be resumed on another server, is lost when its server stops,
+    /// and owns no ephemeral znodes. Off.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: whether a local session becomes one like any other when it
+    /// asks for an ephemeral znode; otherwise it is refused with `EphemeralOnLocalSession`. Off.
+    pub local_sessions_upgrading: bool,
     /// `zookeeper.enforceQuota`: whether a hard limit of a quota refuses what goes beyond it.
     /// Without, quotas count and warn. Off.
     pub enforce_quota: bool,
@@ -121,6 +128,8 @@ impl Default for EngineConfig {
             session_limit: usize::MAX,
             release: Release::default(),
             extended_types: false,
+            local_sessions: false,
+            local_sessions_upgrading: false,
             enforce_quota: false,
             super_digest: None,
             container_check_interval: Duration::from_secs(60),
@@ -184,4 +193,6 @@ pub struct SessionInfo {
     pub connection: Option<ConnectionId>,
     /// How many ephemeral znodes it has.
     pub ephemerals: usize,
+    /// Whether only its owner knows it; see [`EngineConfig::local_sessions`].
+    pub is_local: bool,
 }

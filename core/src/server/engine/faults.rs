@@ -66,6 +66,7 @@ impl Engine {
         self.tracker = SessionTracker::owned(self.config.tracker(), self.config.session_limit);
         self.tracker.restore_next_id(now, next_id);
         self.attached.clear();
+        self.local.clear();
         self.tree.wipe();
         self.zxid = Zxid(0);
     }

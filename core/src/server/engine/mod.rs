@@ -10,6 +10,7 @@
 //! A request is executed as soon as its bytes are there, in the order of the wire; events that it
 //! causes are in every outbox before its reply is.
 
+mod access;
 mod config;
 mod connections;
 mod faults;
@@ -27,7 +28,7 @@ mod watching;
 mod words;
 mod write;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -40,7 +41,7 @@ use stats::Executed;
 pub use words::FourLetterWords;
 
 use super::connection;
-use super::event::{CloseReason, ServerEvent, ServerLink, TransmitFull};
+use super::event::{Access, CloseReason, ServerEvent, ServerLink, TransmitFull};
 use super::tracker::{Ownership, ServerId, SessionTracker};
 use super::tree::{Tree, Txn};
 use super::watches::Watches;
@@ -52,7 +53,7 @@ use crate::wire::{OpCode, Reply, Request, SessionId, Xid, Zxid};
 
 /// A ZooKeeper ensemble as a pure machine: n front-end servers over one state.
 ///
-/// The first server added is the leader. Connections are used as a [`Machine`] each, by id; a
+/// The first server added is the leader, unless it is [read-only](Self::set_access). Connections are used as a [`Machine`] each, by id; a
 /// driver closes the transport of a connection whose link is `Down` and then says
 /// [`handle_disconnected`](Self::handle_disconnected), which forgets it.
 pub struct Engine {
@@ -62,6 +63,10 @@ pub struct Engine {
     tracker: SessionTracker<'static>,
     /// The connections that speak for each session, at most one on each server.
     attached: BTreeMap<SessionId, Vec<ConnectionId>>,
+    /// Those of them that only their server knows.
+    local: BTreeSet<SessionId>,
+    /// Servers that have lost the quorum.
+    read_only: BTreeSet<ServerId>,
     tree: Tree,
     watches: Watches,
     zxid: Zxid,
@@ -84,6 +89,8 @@ impl Engine {
             servers: Vec::new(),
             connections: Connections::default(),
             attached: BTreeMap::new(),
+            local: BTreeSet::new(),
+            read_only: BTreeSet::new(),
             tree: Tree::new(),
             watches: Watches::default(),
             zxid: Zxid(0),
@@ -206,7 +213,7 @@ impl Engine {
         let now = self.advance(now);
         while let Some(session) = self.tracker.poll_expired(now) {
             debug_event!("session {} expired", session);
-            let leader = self.servers.first().copied().unwrap_or(ServerId(0));
+            let leader = self.leader().unwrap_or(ServerId(0));
             let counters = &mut self.connections.fronts.get_mut(leader).counters;
             counters.sessions_expired = counters.sessions_expired.wrapping_add(1);
             self.end_session(session, CloseReason::SessionExpired);
@@ -225,7 +232,7 @@ impl Engine {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let reap = self.tree.reapable().next().map(|_| self.reap_at);
+        let reap = self.tree.reapable().next().and(self.leader()).map(|_| self.reap_at);
         [self.tracker.poll_timeout(), self.connections.idle_timeout(), reap]
             .into_iter()
             .flatten()
@@ -266,13 +273,11 @@ impl Engine {
         self.connections.fronts.get(server).outstanding
     }
 
-    /// The connections of a server end at once; their sessions live on.
+    /// The connections of a server end at once; their sessions live on, local ones excepted.
     pub fn stop_server(&mut self, now: Instant, server: ServerId) {
         self.advance(now);
-        let conns: Vec<_> = self.connections(server).collect();
-        for conn in conns {
-            self.cut(conn, CloseReason::ServerStopped);
-        }
+        self.end_connections(server, CloseReason::ServerStopped);
+        self.forget_local_sessions(server);
     }
 
     /// The last transaction.
@@ -283,6 +288,13 @@ impl Engine {
     /// How many znodes there are, the root and ZooKeeper's own among them.
     pub fn node_count(&self) -> usize {
         self.tree.len()
+    }
+
+    fn end_connections(&mut self, server: ServerId, reason: CloseReason) {
+        let conns: Vec<_> = self.connections(server).collect();
+        for conn in conns {
+            self.cut(conn, reason);
+        }
     }
 
     fn advance(&mut self, now: Instant) -> Instant {
@@ -355,13 +367,19 @@ impl Engine {
         }
         let moved = self.tracker.ownership(attached.session, server) != Ownership::Owner;
         match event {
+            ServerEvent::Request { xid, op, .. } | ServerEvent::Undecodable { xid, op, .. }
+                if self.access(server) == Access::ReadOnly && access::is_refused_read_only(op) =>
+            {
+                let zxid = self.zxid;
+                self.send(conn, |a| a.error(xid, zxid, ErrorCode::NotReadOnly));
+            }
             ServerEvent::UnknownOp { xid, .. }
             | ServerEvent::Undecodable { xid, op: OpCode::Check, .. }
             | ServerEvent::Request { xid, op: OpCode::Check, .. } => {
                 self.send(conn, |a| a.error(xid, Zxid(-1), ErrorCode::Unimplemented));
                 self.shut(conn, CloseReason::UnknownOp);
             }
-            _ if moved && self.servers.first() == Some(&server) => {
+            _ if moved && self.leader() == Some(server) => {
                 if let ServerEvent::Request { op, .. } = event {
                     if is_write(op) {
                         self.begin();

@@ -14,7 +14,7 @@ const MOST: usize = 10_000;
 impl Engine {
     /// Deletes what has had its time, if it is time to look: one transaction each.
     pub(super) fn reap(&mut self) {
-        if self.now < self.reap_at {
+        if self.now < self.reap_at || self.leader().is_none() {
             return;
         }
         self.reap_at = self.now.after(self.config.container_check_interval.max(MIN_INTERVAL));

@@ -7,7 +7,7 @@ use super::throttle::Handshake;
 use super::{ConnectionId, Engine, SessionInfo};
 use crate::error::ErrorCode;
 use crate::server::acl::authenticate;
-use crate::server::event::CloseReason;
+use crate::server::event::{Access, CloseReason};
 use crate::server::tracker::Granted;
 use crate::time::Instant;
 use crate::trace::debug_event;
@@ -33,7 +33,8 @@ impl Engine {
             };
             let connection = conns.find(is_owner);
             let ephemerals = self.tree.ephemerals(session_id).count();
-            SessionInfo { session_id, timeout, owner, connection, ephemerals }
+            let is_local = self.is_local(session_id);
+            SessionInfo { session_id, timeout, owner, connection, ephemerals, is_local }
         })
     }
 
@@ -49,32 +50,45 @@ impl Engine {
             return self.cut(conn, CloseReason::Throttled);
         }
         front.counters.handshakes = front.counters.handshakes.wrapping_add(1);
-        if request.last_zxid_seen > self.zxid {
-            return self.cut(conn, CloseReason::ZxidAhead);
+        if let Err(reason) = self.admits(server, request) {
+            return self.cut(conn, reason);
+        }
+        let access = self.access(server);
+        if let Some(state) = self.connections.get_mut(conn) {
+            state.answers().set_access(access);
         }
         let granted = if resumes {
+            let front = self.connections.fronts.get_mut(server);
             front.counters.revalidations = front.counters.revalidations.wrapping_add(1);
             // The older connection goes before the password is looked at.
             self.end_older(conn, request.session_id);
             let id = request.session_id;
             let before = self.tracker.timeout(id);
-            match self.tracker.attach(self.now, server, id, request.passwd, request.timeout) {
+            match self.attach(server, request) {
                 Ok(granted) => {
+                    let is_new = before != Some(granted.timeout) && !self.is_local(id);
                     if let Some(changes) = &mut self.changes {
-                        if before != Some(granted.timeout) {
+                        if is_new {
                             changes.session_modified(id);
                         }
                     }
                     granted
                 }
                 Err(error) => {
-                    debug_event!("session {} refused: {:?}", id, error);
+                    debug_event!("session {} refused: {:?}", request.session_id, error);
                     self.send(conn, |answers| answers.refuse());
                     return self.shut(conn, CloseReason::SessionRefused);
                 }
             }
+        } else if access == Access::ReadOnly && !self.config.local_sessions {
+            let zxid = self.zxid;
+            return self.send(conn, |answers| answers.refuse_session(zxid));
         } else {
             match self.tracker.create(self.now, server, request.timeout) {
+                Ok(granted) if self.config.local_sessions => {
+                    self.local.insert(granted.session.id());
+                    granted
+                }
                 Ok(granted) => {
                     self.begin();
                     if let Some(changes) = &mut self.changes {
@@ -159,6 +173,10 @@ impl Engine {
 
     /// Deletes a session's ephemeral znodes in one transaction and forgets it.
     fn drop_session(&mut self, session: SessionId) {
+        if self.local.remove(&session) {
+            self.tracker.close(session);
+            return; // no other server knows of it, and it has no znodes
+        }
         let txn = self.begin();
         let doomed: Vec<_> = self.tree.ephemerals(session).collect();
         let mut changes = Vec::with_capacity(doomed.len());

@@ -70,6 +70,8 @@ pub(super) struct Client<'a> {
     pub(super) session: SessionId,
     /// Another server speaks for the session by now.
     pub(super) moved: bool,
+    /// Only its server knows the session.
+    pub(super) local: bool,
     pub(super) extended_types: bool,
 }
 
@@ -110,6 +112,7 @@ impl Engine {
         request: &Request<'_>,
         moved: bool,
     ) {
+        self.upgrade(conn, request);
         let op = match *request {
             Request::Multi(items) => return self.multi(conn, xid, items, moved),
             Request::Create(create) => Some(MultiOp::Create(create)),
@@ -128,7 +131,6 @@ impl Engine {
             (None, Request::SetAcl { path, acl, version }) => {
                 transaction.set_acl(*path, *acl, *version)
             }
-            _ if moved => Err(ErrorCode::SessionMoved),
             _ => Err(ErrorCode::ReconfigDisabled),
         };
         let changes = transaction.changes;
@@ -144,10 +146,12 @@ impl Engine {
     ) -> Option<Transaction<'_>> {
         let txn = self.begin();
         let state = self.connections.get(conn)?;
+        let session = state.session?.session.id();
         let client = Client {
             identities: &state.identities,
-            session: state.session?.session.id(),
+            session,
             moved,
+            local: self.local.contains(&session),
             extended_types: self.config.extended_types,
         };
         let (undo, changes) = (Vec::new(), Vec::new());
@@ -259,6 +263,9 @@ impl Transaction<'_> {
             (true, Some(ttl)) if (1..=MAX_TTL).contains(&ttl) => Ok(Kind::Ttl(ttl)),
             (true, _) | (false, Some(_)) => Err(ErrorCode::BadArguments),
             (false, None) if op == OpCode::CreateContainer => Ok(Kind::Container),
+            (false, None) if mode.is_ephemeral() && self.client.local => {
+                Err(ErrorCode::EphemeralOnLocalSession)
+            }
             (false, None) if mode.is_ephemeral() => Ok(Kind::Ephemeral(self.client.session)),
             (false, None) => Ok(Kind::Persistent),
         }

@@ -18,7 +18,7 @@ use core::fmt::{self, Write as _};
 pub use whitelist::FourLetterWords;
 
 use super::{ConnectionId, Engine, Release};
-use crate::server::event::CloseReason;
+use crate::server::event::{Access, CloseReason};
 use crate::server::tracker::ServerId;
 
 /// The trace mask that ZooKeeper starts with.
@@ -45,6 +45,7 @@ enum Role {
     Standalone,
     Leader,
     Follower,
+    ReadOnly,
 }
 
 impl Role {
@@ -53,12 +54,16 @@ impl Role {
             Self::Standalone => "standalone",
             Self::Leader => "leader",
             Self::Follower => "follower",
+            Self::ReadOnly => "read-only",
         }
     }
 
     /// The answer to `isro`.
     fn access(self) -> &'static str {
-        "rw"
+        match self {
+            Self::ReadOnly => "ro",
+            _ => "rw",
+        }
     }
 }
 
@@ -125,7 +130,8 @@ impl Engine {
     }
 
     fn role(&self, server: ServerId) -> Role {
-        match (self.servers.len(), self.servers.first() == Some(&server)) {
+        match (self.servers.len(), self.leader() == Some(server)) {
+            _ if self.access(server) == Access::ReadOnly => Role::ReadOnly,
             (0 | 1, _) => Role::Standalone,
             (_, true) => Role::Leader,
             (_, false) => Role::Follower,

@@ -21,7 +21,7 @@ impl Engine {
         put("version", &self.version());
         put("server_state", &role.name());
         match role {
-            Role::Standalone => {}
+            Role::Standalone | Role::ReadOnly => {}
             Role::Leader => put("peer_state", &"leading - broadcast"),
             Role::Follower => put("peer_state", &"following - broadcast"),
         }
@@ -31,7 +31,8 @@ impl Engine {
         put("avg_latency", &stats.latency.average());
         put("outstanding_requests", &front.outstanding);
         put("znode_count", &self.znode_count());
-        put("global_sessions", &self.tracker.sessions().count());
+        let sessions = self.tracker.sessions().count();
+        put("global_sessions", &sessions.saturating_sub(self.local.len()));
         put("packets_sent", &stats.sent);
         put("packets_received", &stats.received);
         let learners = self.servers.len().saturating_sub(1);
@@ -53,7 +54,7 @@ impl Engine {
             put("pending_syncs", &0);
             put("leader_uptime", &uptime);
         }
-        put("local_sessions", &0);
+        put("local_sessions", &self.local.len());
         put("uptime", &uptime);
         put("max_latency", &stats.latency.most);
         if role == Role::Leader {
