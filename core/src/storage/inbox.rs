@@ -170,6 +170,7 @@ impl<'b> Inbox<'b> {
         self.head().map_or(&[], |(_, arrived)| arrived)
     }
 
+    #[cfg(all(feature = "server", feature = "alloc"))] // who counts large requests: the engine
     /// The length of the frame under way, if that has arrived and the rest has not; 0 if not.
     #[cfg(all(feature = "server", feature = "alloc"))]
     pub(crate) fn awaited(&self) -> usize {
