@@ -22,8 +22,6 @@ use server_replay::Replay;
 
 /// Scenarios that are not replayed, and why.
 const SKIPPED: &[(&str, &str)] = &[
-    ("sasl_digest_md5", "no SASL mechanism"),
-    ("sasl_required", "no SASL mechanism"),
     (
         "3.8.0/op_check_top_level",
         "3.8.0 leaves a top-level check unanswered; the engine does as 3.9.5",

@@ -44,6 +44,17 @@ impl Identity {
         Self { scheme: b"digest", id: id.into() }
     }
 
+    /// What success in SASL makes of an authorization id.
+    pub(super) fn sasl(id: &str, is_super: bool) -> impl Iterator<Item = Self> {
+        let own = Self { scheme: b"sasl", id: canonical_bytes(id.as_bytes()).into() };
+        let boss = is_super.then(|| Self { scheme: b"super", id: Box::default() });
+        [Some(own), boss].into_iter().flatten()
+    }
+
+    pub(super) fn is_sasl(&self) -> bool {
+        self.scheme == b"sasl"
+    }
+
     fn is_super(&self) -> bool {
         self.scheme == b"super"
     }
@@ -103,6 +114,7 @@ impl Entry {
             && match identity.scheme {
                 b"ip" => ip_matches(&self.id, &identity.id),
                 b"digest" => self.id == identity.id,
+                b"sasl" => self.id == identity.id || *identity.id == *b"super",
                 _ => false,
             }
     }
@@ -134,6 +146,7 @@ impl AclList {
         wanted: List<'_, Acl<'_>>,
         identities: &[Identity],
         open: &AclList,
+        schemes: Schemes,
     ) -> Result<Self, ErrorCode> {
         if wanted == List::from_slice(Acl::OPEN) {
             return Ok(open.clone());
@@ -150,7 +163,7 @@ impl AclList {
             seen.push(acl);
             let scheme = canonical(acl.scheme).ok_or(ErrorCode::InvalidAcl)?;
             if *scheme == *b"auth" {
-                let own = identities.iter().filter(|identity| identity.scheme == b"digest");
+                let own = identities.iter().filter(|own| own.scheme == b"digest" || own.is_sasl());
                 let before = entries.len();
                 entries.extend(own.map(|identity| Entry {
                     perms: acl.perms,
@@ -164,13 +177,16 @@ impl AclList {
             }
             let id = match (canonical(acl.id), &*scheme) {
                 (Some(id), _) => id,
-                (None, b"world" | b"digest" | b"ip") => return Err(ErrorCode::MarshallingError),
+                (None, b"world" | b"digest" | b"ip" | b"sasl") => {
+                    return Err(ErrorCode::MarshallingError);
+                }
                 (None, _) => return Err(ErrorCode::InvalidAcl),
             };
             let valid = match &*scheme {
                 b"world" => *id == *b"anyone",
                 b"digest" => is_digest_id(&id),
                 b"ip" => Network::parse(&id).is_some(),
+                b"sasl" => schemes == Schemes::WithSasl && is_kerberos_name(&id),
                 _ => false,
             };
             if !valid {
@@ -237,6 +253,27 @@ impl AclList {
                 _ => entry.write(w, &entry.id),
             }
         }
+    }
+}
+
+/// Which schemes the entries of an ACL can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schemes {
+    Basic,
+    WithSasl,
+}
+
+/// A name, or `service/host@realm` with or without the host.
+///
+/// # Source
+/// `SASLAuthenticationProvider.isValid`, `KerberosName`, 3.8.0.
+fn is_kerberos_name(id: &[u8]) -> bool {
+    let count = |byte: u8| id.iter().filter(|other| **other == byte).count();
+    let (realm, host) = (id.iter().position(|b| *b == b'@'), id.iter().position(|b| *b == b'/'));
+    match (realm, host) {
+        (None, _) => true,
+        (Some(_), None) => count(b'@') == 1,
+        (Some(realm), Some(host)) => count(b'@') == 1 && count(b'/') == 1 && host < realm,
     }
 }
 
@@ -324,7 +361,7 @@ mod tests {
             ("auth", "", false),
         ] {
             let list = [acl(1, scheme, id)];
-            let fixed = AclList::fixed_up(List::from_slice(&list), &[], &open);
+            let fixed = AclList::fixed_up(List::from_slice(&list), &[], &open, Schemes::Basic);
             assert_eq!(fixed.is_ok(), valid, "{scheme}:{id}");
         }
     }

@@ -353,6 +353,13 @@ impl<'b> Answers<'b> {
         self.frame(ReplyHeader { xid, zxid, err: code.to_wire() }, body)
     }
 
+    /// Appends the error reply that has a body: a token that is null.
+    #[cfg(feature = "alloc")]
+    pub(super) fn sasl_failed(&mut self, xid: Xid) -> Result<(), TransmitFull> {
+        let err = ErrorCode::AuthFailed.to_wire();
+        self.frame(ReplyHeader { xid, zxid: Zxid(0), err }, |w| w.buffer(None))
+    }
+
     pub(super) fn notify(
         &mut self,
         zxid: Zxid,

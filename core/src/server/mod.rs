@@ -38,6 +38,8 @@ mod event;
 mod passwd;
 #[cfg(feature = "alloc")]
 mod record;
+#[cfg(feature = "alloc")]
+mod sasl;
 mod slots;
 #[cfg(feature = "alloc")]
 mod text;
@@ -59,6 +61,8 @@ pub use passwd::{PasswdScheme, zookeeper_passwd};
 pub use record::{
     Change, HeaderRecord, Record, RecordError, RecordKey, SessionRecord, ZnodeRecord,
 };
+#[cfg(feature = "alloc")]
+pub use sasl::{DigestMd5, SaslExchange, SaslMechanism, SaslStep};
 pub use slots::SessionSlot;
 pub use tracker::{
     AttachError, Granted, Ownership, ServerId, SessionRef, SessionTracker, TrackerConfig,

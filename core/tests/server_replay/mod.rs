@@ -9,7 +9,8 @@ use compare::{hex, long, to_hex};
 use serde_json::Value;
 use zk_session::Duration;
 use zk_session::server::{
-    Access, ConnectionId, EngineConfig, FourLetterWords, Release, ServerId, ServerLink,
+    Access, ConnectionId, DigestMd5, EngineConfig, FourLetterWords, Release, SaslExchange,
+    SaslMechanism, ServerId, ServerLink,
 };
 
 use crate::server_common::{World, decode};
@@ -31,6 +32,15 @@ pub(crate) struct Replay<'l> {
     zxids: BTreeMap<i64, i64>,
     /// Our clock at their t_ms of 0.
     base: u64,
+}
+
+/// With the nonce that the captured client answers to.
+struct Captured(DigestMd5);
+
+impl SaslMechanism for Captured {
+    fn start(&mut self) -> Box<dyn SaslExchange> {
+        self.0.start_with("17O1UIFMxgs0MQDC/+q9gOoXyueKL5wR3bXxJwQ1")
+    }
 }
 
 struct Conn {
@@ -72,11 +82,15 @@ impl<'l> Replay<'l> {
                 config.local_sessions = true;
                 config.local_sessions_upgrading = lines[0]["server"] == "localup";
             }
+            "saslreq" => config.require_sasl = true,
             "ro" => config.local_sessions = true,
             _ => {} // "main", and whatever others capture: a plain standalone server
         }
         let mut world = World::new(config);
         let servers: Vec<_> = (0..servers).map(|_| world.engine.add_server()).collect();
+        if lines[0]["server"] == "sasl" {
+            world.engine.set_sasl(Box::new(Captured(DigestMd5::new(0).user("bob", "bobsecret"))));
+        }
         if matches!(lines[0]["server"].as_str(), Some("ro" | "ronolocal")) {
             world.engine.set_access(world.at(), servers[0], Access::ReadOnly);
         }

@@ -76,6 +76,11 @@ pub struct EngineConfig {
     /// `zookeeper.DigestAuthenticationProvider.superDigest`: `user:digest` of an identity to which
     /// no ACL applies.
     pub super_digest: Option<String>,
+    /// `zookeeper.superUser`: the SASL authorization id to which no ACL applies.
+    pub super_user: Option<String>,
+    /// `zookeeper.sessionRequireClientSASLAuth`: whether a client must have proved itself by SASL
+    /// before it asks for anything; who has not is told so once and loses its connection. Off.
+    pub require_sasl: bool,
     /// `znode.container.checkIntervalMs`: how often containers and times to live are looked
     /// after. 60 s.
     pub container_check_interval: Duration,
@@ -132,6 +137,8 @@ impl Default for EngineConfig {
             local_sessions_upgrading: false,
             enforce_quota: false,
             super_digest: None,
+            super_user: None,
+            require_sasl: false,
             container_check_interval: Duration::from_secs(60),
             container_never_used: None,
             four_letter_words: FourLetterWords::ALL,

@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::server::acl::Identity;
 use crate::server::connection::{Answers, ServerConnection};
 use crate::server::event::{CloseReason, ServerLink};
+use crate::server::sasl::SaslExchange;
 use crate::server::tracker::{ServerId, SessionRef, bucket};
 use crate::storage::{Buf, Inbox};
 use crate::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) struct Conn {
     pub(super) connection: ServerConnection<'static>,
     pub(super) session: Option<Attached>,
     pub(super) identities: Vec<Identity>,
+    /// A SASL exchange under way.
+    pub(super) sasl: Option<Box<dyn SaslExchange>>,
     /// When bytes last went either way.
     pub(super) moved: Instant,
     /// When bytes last came in.
@@ -171,6 +174,7 @@ impl Connections {
             connection: ServerConnection::new(recv, transmit, config.frame_limit),
             session: None,
             identities: Vec::from([Identity::of_peer(peer.ip())]),
+            sasl: None,
             moved: now,
             received: now,
             opened: now,

@@ -21,6 +21,7 @@ mod read;
 mod reap;
 mod records;
 mod restore;
+mod sasl;
 mod session;
 mod stats;
 mod throttle;
@@ -28,6 +29,7 @@ mod watching;
 mod words;
 mod write;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -42,6 +44,7 @@ pub use words::FourLetterWords;
 
 use super::connection;
 use super::event::{Access, CloseReason, ServerEvent, ServerLink, TransmitFull};
+use super::sasl::SaslMechanism;
 use super::tracker::{Ownership, ServerId, SessionTracker};
 use super::tree::{Tree, Txn};
 use super::watches::Watches;
@@ -49,7 +52,7 @@ use crate::error::ErrorCode;
 use crate::machine::{Io, Machine};
 use crate::time::Instant;
 use crate::trace::debug_event;
-use crate::wire::{OpCode, Reply, Request, SessionId, Xid, Zxid};
+use crate::wire::{OpCode, Request, SessionId, Xid, Zxid};
 
 /// A ZooKeeper ensemble as a pure machine: n front-end servers over one state.
 ///
@@ -71,6 +74,8 @@ pub struct Engine {
     watches: Watches,
     zxid: Zxid,
     now: Instant,
+    /// How clients prove who they are, beside auth packets.
+    mechanism: Option<Box<dyn SaslMechanism>>,
     /// When containers and times to live are looked after next.
     reap_at: Instant,
     /// Set and shown by four-letter words.
@@ -95,6 +100,7 @@ impl Engine {
             watches: Watches::default(),
             zxid: Zxid(0),
             now,
+            mechanism: None,
             trace_mask: words::TRACE_MASK,
             changes: None,
         }
@@ -350,9 +356,19 @@ impl Engine {
             ServerEvent::Request { xid, request: Request::Auth { scheme, auth, .. }, .. } => {
                 return self.auth(conn, xid, scheme, auth);
             }
-            ServerEvent::Request { xid, request: Request::Sasl { .. }, .. } => {
-                let nothing = Reply::Sasl(None);
-                return self.send(conn, |a| a.reply(xid, Zxid(0), |w| nothing.encode(w)));
+            ServerEvent::Request { xid, request: Request::Sasl { token }, .. } => {
+                return self.sasl(conn, xid, token);
+            }
+            ServerEvent::Request { xid, .. }
+            | ServerEvent::Undecodable { xid, .. }
+            | ServerEvent::UnknownOp { xid, .. }
+            | ServerEvent::Ping { xid }
+            | ServerEvent::Close { xid }
+                if self.config.require_sasl && !self.has_sasl(conn) =>
+            {
+                let code = ErrorCode::SessionClosedRequireSaslAuth;
+                self.send(conn, |a| a.error(xid, Zxid(0), code));
+                return self.shut(conn, CloseReason::AuthFailed);
             }
             _ => {}
         }

@@ -33,10 +33,10 @@ impl Engine {
     ///
     /// They hold the key of all session passwords and all data: keep them as secret as both.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> + '_ {
-        let sessions = self
-            .tracker
-            .sessions()
-            .map(|(session_id, timeout, _)| Record::Session(SessionRecord { session_id, timeout }));
+        let sessions =
+            self.tracker.sessions().filter(|(id, ..)| !self.is_local(*id)).map(
+                |(session_id, timeout, _)| Record::Session(SessionRecord { session_id, timeout }),
+            );
         let header = core::iter::once(Record::Header(self.header()));
         header.chain(sessions).chain(self.tree.records().map(Record::Znode))
     }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::{ConnectionId, Engine};
 use crate::error::ErrorCode;
 use crate::path;
-use crate::server::acl::{AclList, Identity};
+use crate::server::acl::{AclList, Identity, Schemes};
 use crate::server::event::CloseReason;
 use crate::server::text::canonical;
 use crate::server::tree::{Difference, Kind, NewNode, NodeId, Quotas, Tree, Txn, Undo};
@@ -73,6 +73,7 @@ pub(super) struct Client<'a> {
     /// Only its server knows the session.
     pub(super) local: bool,
     pub(super) extended_types: bool,
+    pub(super) schemes: Schemes,
 }
 
 /// Which quotas a transaction keeps to.
@@ -153,6 +154,10 @@ impl Engine {
             moved,
             local: self.local.contains(&session),
             extended_types: self.config.extended_types,
+            schemes: match self.mechanism {
+                Some(_) => Schemes::WithSasl,
+                None => Schemes::Basic,
+            },
         };
         let (undo, changes) = (Vec::new(), Vec::new());
         let enforced = match self.config.enforce_quota && self.tree.has_quotas() {
@@ -217,7 +222,12 @@ impl Transaction<'_> {
         self.check_owner()?;
         let path = canonical(create.path).ok_or(ErrorCode::MarshallingError)?;
         let slash = last_slash(&path)?;
-        let acl = AclList::fixed_up(create.acl, self.client.identities, &self.tree.open)?;
+        let acl = AclList::fixed_up(
+            create.acl,
+            self.client.identities,
+            &self.tree.open,
+            self.client.schemes,
+        )?;
         let parent_path = path.get(..slash).unwrap_or_default();
         let parent_id = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
         let parent = self.tree.node(parent_id).ok_or(ErrorCode::NoNode)?;
@@ -336,7 +346,8 @@ impl Transaction<'_> {
         self.check_owner()?;
         let path = canonical(path).ok_or(ErrorCode::BadArguments)?;
         validate(&path)?;
-        let acl = AclList::fixed_up(acl, self.client.identities, &self.tree.open)?;
+        let acl =
+            AclList::fixed_up(acl, self.client.identities, &self.tree.open, self.client.schemes)?;
         let id = self.tree.find(&path).ok_or(ErrorCode::NoNode)?;
         let node = self.tree.node(id).ok_or(ErrorCode::NoNode)?;
         node.acl.check(Perms::ADMIN, self.client.identities)?;
