@@ -163,7 +163,8 @@ impl Generator {
         }
     }
 
-    /// A path for an item of a multi: a null there is one of the things in `known.rs`.
+    /// A path where a null is one of the things in `known.rs`: in an item of a multi, and to be
+    /// watched persistently.
     fn named_path(&mut self) -> Ustring<'static> {
         let path = self.path();
         if path.is_null() { PATHS[1].into() } else { path }
@@ -232,8 +233,8 @@ impl Generator {
     }
 
     /// A path and a watcher type for checkWatches and removeWatches; of a recursive watch only both
-    /// halves. Only below the script's own znode: 3.8.0 answers for the watches of all connections,
-    /// and forgets to forget those of some that have ended.
+    /// halves. Only below the script's own znode: 3.8.0 answers for the watches of all
+    /// connections.
     fn watcher(&mut self, conn: usize) -> (Ustring<'static>, i32) {
         loop {
             let (path, kind) = (self.path(), self.pick(&[1, 2, 3, 3, 0, 4, 5, -1]));
@@ -329,7 +330,7 @@ impl Generator {
 
     fn add_watch(&mut self, conn: usize) -> Request<'static> {
         for _ in 0..20 {
-            let path = self.path();
+            let path = self.named_path();
             match self.watching(conn, path) {
                 Watching::Once => {}
                 Watching::Persistent => return Request::AddWatch { path, mode: 0 },
@@ -346,7 +347,9 @@ impl Generator {
             }
             let count = this.below(4);
             let mut paths: Vec<_> = (0..count).map(|_| this.path()).collect();
-            paths.retain(|path| this.watching(conn, *path) == wanted);
+            // A null among those that are watched once ends the request there.
+            let may_be = |path: &Ustring<'_>| wanted == Watching::Once || !path.is_null();
+            paths.retain(|path| may_be(path) && this.watching(conn, *path) == wanted);
             List::from_slice(Vec::leak(paths))
         };
         let relative_zxid = Zxid(self.pick(&[0, -1, -2, -5, -20, -1_000_000, 5]));

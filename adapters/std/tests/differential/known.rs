@@ -78,6 +78,14 @@ const KNOWN: &[Known] = &[
         },
     },
     Known {
+        what: "a connection that watches a null path cannot be closed, nor its watches forgotten",
+        why: "a null pointer where its watches are forgotten, before its socket is closed",
+        calls: || {
+            let watch = call(Request::AddWatch { path: Ustring::NULL, mode: 0 });
+            vec![watch, call(Request::CloseSession)]
+        },
+    },
+    Known {
         what: "a client may create a session within a session",
         why: "an operation of the server's own that it forgets to refuse",
         calls: || vec![raw(-10, 60_000_i32.to_be_bytes().to_vec())],
