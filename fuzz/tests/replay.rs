@@ -1,4 +1,4 @@
-//! Every captured frame goes through every target, and so do seeded scripts.
+//! Every seed and the whole corpus go through their targets, and so do seeded scripts.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,39 +8,48 @@
 
 use std::path::Path;
 
-#[test]
-fn captured_frames_and_seeded_scripts_break_nothing() {
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/vectors");
-    let mut frames = 0;
-    for version in std::fs::read_dir(vectors).unwrap().flatten().filter(|e| e.path().is_dir()) {
-        for file in std::fs::read_dir(version.path()).unwrap().flatten() {
-            let text = std::fs::read_to_string(file.path()).unwrap();
-            for hex in text.lines().filter_map(|line| line.split("\"hex\": \"").nth(1)) {
-                let hex = hex.split('"').next().unwrap();
-                let bytes: Vec<u8> = (0..hex.len() / 2)
-                    .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
-                    .collect();
-                for start in [0, 4, 12, 20] {
-                    zk_session_fuzz::wire(bytes.get(start..).unwrap_or_default());
-                }
-                let mut script = vec![3, 9, 4, 1, 5, 255, 9, 0, 6, 1, 5, 255, 0];
-                script.push(u8::try_from(bytes.len()).unwrap_or(255));
-                script.extend(&bytes);
-                zk_session_fuzz::client(&script);
-                frames += 1;
-            }
-        }
-    }
-    assert!(frames > 1900, "only {frames} frames");
+use zk_session_fuzz::{TARGETS, pair, script, seeds};
 
+#[test]
+fn every_seed_breaks_nothing() {
+    for (name, target) in TARGETS {
+        let seeds = seeds(name);
+        assert!(!seeds.is_empty(), "{name} has no seeds");
+        seeds.iter().for_each(|seed| target(seed));
+    }
+}
+
+#[test]
+fn the_corpus_breaks_nothing() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (name, target) in TARGETS {
+        let mut inputs = 0;
+        for file in std::fs::read_dir(corpus.join(name)).unwrap().flatten() {
+            let input = std::fs::read(file.path()).unwrap();
+            println!("{}", file.path().display()); // shown if it breaks something
+            target(&input);
+            inputs += 1;
+        }
+        assert!(inputs > 0, "{name} has no corpus");
+    }
+}
+
+#[test]
+fn seeded_scripts_break_nothing() {
     let mut state = 7_u64;
-    for _ in 0..20_000 {
-        let script: Vec<u8> = (0..64)
+    for _ in 0..10_000 {
+        let bytes: Vec<u8> = (0..64)
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (state >> 56) as u8
             })
             .collect();
-        zk_session_fuzz::client(&script);
+        script(&bytes);
+        pair(&bytes);
     }
+}
+
+#[test]
+fn the_empty_input_breaks_nothing() {
+    TARGETS.iter().for_each(|(_, target)| target(&[]));
 }
