@@ -12,6 +12,7 @@ mod ensemble_support;
 use std::time::{Duration, Instant};
 
 use ensemble_support::{PATIENCE, Raw};
+use zk_session::ErrorCode;
 use zk_session::client::KeeperState;
 use zk_session::wire::{CreateMode, SessionId};
 use zk_session_std::{Client, EmbeddedEnsemble, EnsembleError, Events, SessionEvent, Transition};
@@ -58,6 +59,8 @@ fn a_server_or_session_that_there_is_not_is_named() {
         ensemble.start(2).unwrap_err(),
         ensemble.cut(2).unwrap_err(),
         ensemble.freeze(2).unwrap_err(),
+        ensemble.read_only(2).unwrap_err(),
+        ensemble.read_write(2).unwrap_err(),
         ensemble.thaw(2).unwrap_err(),
         ensemble.delay(2, Duration::ZERO).unwrap_err(),
         ensemble.move_session(SessionId(1), 2).unwrap_err(),
@@ -213,4 +216,32 @@ fn a_wiped_ensemble_refuses_who_has_seen_more_and_lets_others_begin_anew() {
         fresh.create(&format!("/new{n}"), b"", CreateMode::Persistent).unwrap();
     }
     wait_for(&events, KeeperState::Expired);
+}
+
+#[test]
+fn a_read_only_server_serves_reads_to_who_accepts_that() {
+    let builder = EmbeddedEnsemble::builder().servers(1).tick(Duration::from_millis(500));
+    let ensemble = builder.local_sessions().start().unwrap();
+    let (writer, told) = client(&ensemble);
+    writer.create("/config", b"v1", CreateMode::Persistent).unwrap();
+    writer.create("/me", b"", CreateMode::Ephemeral).unwrap(); // known to the ensemble from here on
+    let session_id = writer.session_id();
+
+    ensemble.read_only(0).unwrap();
+    wait_for(&told, KeeperState::Disconnected);
+    let reader = Client::builder(ensemble.connect_string()).allow_read_only().connect().unwrap();
+    assert_eq!(reader.state(), KeeperState::ConnectedReadOnly);
+    assert_eq!(reader.get_data("/config").unwrap().0, b"v1");
+    let refused = reader.set_data("/config", b"v2", None).unwrap_err();
+    assert_eq!(refused.code(), Some(ErrorCode::NotReadOnly));
+
+    let events = reader.events();
+    ensemble.read_write(0).unwrap();
+    wait_for(&events, KeeperState::SyncConnected);
+    reader.set_data("/config", b"v2", None).unwrap();
+    assert_eq!(wait_for(&told, KeeperState::SyncConnected).session_id, session_id);
+    assert_eq!(writer.get_data("/config").unwrap().0, b"v2");
+    assert!(writer.exists("/me").unwrap().is_some());
+    reader.close().unwrap();
+    writer.close().unwrap();
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::{Poll, Waker};
-use zk_session::server::{Engine, EngineConfig, Release};
+use zk_session::server::{DigestMd5, Engine, EngineConfig, Release};
 
 use super::EmbeddedEnsemble;
 use super::error::EnsembleError;
@@ -35,6 +35,8 @@ pub struct EnsembleBuilder {
     binds: BTreeMap<usize, SocketAddr>,
     seed: Option<u64>,
     engine: EngineConfig,
+    /// Who can authenticate by SASL, and with which passwords; without any nobody can.
+    users: Option<DigestMd5>,
     #[cfg(feature = "durable")]
     durable: Option<(PathBuf, Fsync)>,
 }
@@ -46,6 +48,7 @@ impl EnsembleBuilder {
             binds: BTreeMap::new(),
             seed: None,
             engine: EngineConfig::default(),
+            users: None,
             #[cfg(feature = "durable")]
             durable: None,
         }
@@ -145,6 +148,23 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Lets sessions be served by servers that are [read-only](EmbeddedEnsemble::read_only)
+    /// (ZooKeeper's `localSessionsEnabled` and `localSessionsUpgradingEnabled`): new sessions are
+    /// known to one server only, until they create an ephemeral znode.
+    pub fn local_sessions(mut self) -> Self {
+        (self.engine.local_sessions, self.engine.local_sessions_upgrading) = (true, true);
+        self
+    }
+
+    /// Adds a user who can authenticate by SASL with DIGEST-MD5, as `user_<name>="<password>"` in
+    /// ZooKeeper's JAAS configuration does; nobody can unless one is added. With
+    /// [`require_sasl`](EngineConfig::require_sasl) everybody has to.
+    pub fn sasl_user(mut self, name: &str, password: &str) -> Self {
+        let users = self.users.take().unwrap_or_else(|| DigestMd5::new(random_seed()));
+        self.users = Some(users.user(name, password));
+        self
+    }
+
     /// Keeps the state in a directory, which is made if it is not there: whoever is started with the
     /// same one goes on where the last stopped or was killed, with all znodes and sessions. Sessions
     /// have all of their timeout from then on, so that clients can come back.
@@ -209,6 +229,9 @@ impl EnsembleBuilder {
         }
         let clock = Clock::new();
         let mut state = self.state(clock, make, fresh)?;
+        if let Some(users) = &self.users {
+            state.engine.set_sasl(Box::new(users.clone()));
+        }
         let (mut fronts, mut addrs) = (Vec::new(), Vec::new());
         for server in 0..servers {
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

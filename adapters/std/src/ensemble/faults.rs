@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mio::{Interest, Token};
+use zk_session::server::Access;
 use zk_session::wire::SessionId;
 
 use super::SessionInfo;
@@ -63,6 +64,17 @@ impl Reactor {
     /// From now on bytes take that long, each way.
     pub(super) fn delay(&mut self, server: usize, delay: Duration) -> Result<(), EnsembleError> {
         front(&mut self.fronts, server)?.delay = delay;
+        Ok(())
+    }
+
+    /// The server loses its quorum, or is part of it again.
+    pub(super) fn set_access(
+        &mut self,
+        server: usize,
+        access: Access,
+    ) -> Result<(), EnsembleError> {
+        let id = front(&mut self.fronts, server)?.id;
+        self.state.engine.set_access(self.state.clock.now(), id, access);
         Ok(())
     }
 

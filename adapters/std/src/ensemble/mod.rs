@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Waker;
+use zk_session::server::Access;
 use zk_session::wire::SessionId;
 
 pub use builder::EnsembleBuilder;
@@ -158,6 +159,26 @@ impl EmbeddedEnsemble {
     /// [`NoServer`](EnsembleError::NoServer).
     pub fn delay(&self, i: usize, latency: Duration) -> Result<(), EnsembleError> {
         self.call(move |reactor| reactor.delay(i, latency))?
+    }
+
+    /// Server `i` has lost its quorum: its connections end, and it serves reads only from then on,
+    /// to clients that accept that and have no session that the ensemble knows; it gives sessions of
+    /// its own only with [`local_sessions`](EnsembleBuilder::local_sessions). While all servers are
+    /// read-only no session expires.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn read_only(&self, i: usize) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.set_access(i, Access::ReadOnly))?
+    }
+
+    /// Server `i` is part of the quorum again: its connections end, and it serves everybody. If all
+    /// were read-only, all sessions have their full timeout from then on.
+    ///
+    /// # Errors
+    /// [`NoServer`](EnsembleError::NoServer).
+    pub fn read_write(&self, i: usize) -> Result<(), EnsembleError> {
+        self.call(move |reactor| reactor.set_access(i, Access::ReadWrite))?
     }
 
     /// Server `i` does nothing any more, as a process after SIGSTOP: the system goes on to accept
