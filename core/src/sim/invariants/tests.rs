@@ -106,6 +106,9 @@ fn an_expiry_that_nobody_has_decided_is_noticed() {
     holds(&mut ExpiryIsTrue, &[told(&certain, heard_elsewhere, &v)]);
     let word = expired(ExpiryReason::ToldByServer);
     fails(&mut ExpiryIsTrue, &[told(&word, heard_elsewhere, &v)]);
+    // Seed 13341: a changed bit in the handshake's answer had been another timeout.
+    let garbled = View { is_honest: false, ..v };
+    holds(&mut ExpiryIsTrue, &[told(&certain, ALIVE, &garbled)]);
     holds(&mut ExpiryIsTrue, &[told(&expired(ExpiryReason::Stolen), ALIVE, &v)]);
 }
 
