@@ -338,3 +338,15 @@ fn z2_a_session_that_has_expired_is_followed_by_a_new_one_from_the_same_handle()
     client.receive(&accepted(8, 6000));
     assert_eq!(client.seen(), [Seen::State(KeeperState::SyncConnected, Cause::Established)]);
 }
+
+#[test]
+fn a_new_session_knows_nothing_of_the_life_of_the_last_one() {
+    let mut client = Client::owned("h1").connected();
+    assert!(client.session.safe_until().is_some());
+    client.open_after_loss();
+    client.receive(&refused());
+    assert_eq!(client.session.state(), KeeperState::Expired);
+    client.session.reopen(client.now);
+    assert_eq!(client.session.safe_until(), None);
+    assert_eq!(client.session.surely_expired_at(), None);
+}

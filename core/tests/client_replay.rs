@@ -336,3 +336,21 @@ fn many_auth_packets_in_small_memory_are_all_replayed() {
     assert_eq!(sent.iter().filter(|sent| sent.op() == Some(OpCode::Auth)).count(), 30);
     assert_eq!(sent.len(), 31);
 }
+
+/// ZooKeeper's own client splits at 128 KiB of paths; less than that would be many frames for
+/// nothing, more would be refused by servers of small limits.
+#[test]
+fn watches_go_in_one_frame_up_to_128_kib_of_paths() {
+    let mut client = Client::owned("h1").connected();
+    let long = "x".repeat(4000);
+    for n in 0..40 {
+        watch_data(&mut client, &format!("/{n:02}{long}"), 5 + n);
+    }
+    let frames: Vec<_> =
+        reconnect(&mut client).iter().map(|sent| rearmed(sent).lists[0].len()).collect();
+    let sizes: Vec<_> = frames.iter().map(|paths| paths * (4003 + 4)).collect();
+    assert_eq!(frames.iter().sum::<usize>(), 40);
+    assert_eq!(frames.len(), 2, "{sizes:?}");
+    let most = 128 * 1024;
+    assert!((most - 4007..=most).contains(&sizes[0]), "{sizes:?}");
+}

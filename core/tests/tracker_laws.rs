@@ -271,3 +271,10 @@ fn limits_that_are_set_bound_the_timeout() {
     let granted = [0, 800, 5000].map(|requested| tracker.negotiate(requested).as_millis());
     assert_eq!(granted, [700, 800, 900]);
 }
+
+#[test]
+fn errors_say_what_is_wrong() {
+    assert_eq!(AttachError::WrongPasswd.to_string(), "wrong session password");
+    assert_eq!(AttachError::UnknownSession.to_string(), "unknown session");
+    assert_eq!(TrackerFull.to_string(), "no memory for one more session");
+}
