@@ -31,6 +31,7 @@ assert_eq!(engine.poll_link(conn), ServerLink::Down);
 
 #[cfg(feature = "alloc")]
 mod acl;
+mod answers;
 mod connection;
 #[cfg(feature = "alloc")]
 mod engine;

@@ -145,7 +145,7 @@ impl Engine {
 
 /// The opcodes that a read-only server does not serve.
 pub(super) fn is_refused_read_only(op: OpCode) -> bool {
-    super::is_write(op) || matches!(op, OpCode::Sync | OpCode::Check)
+    super::execute::is_write(op) || matches!(op, OpCode::Sync | OpCode::Check)
 }
 
 fn asks_for_ephemeral(request: &Request<'_>) -> bool {

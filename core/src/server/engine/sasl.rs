@@ -21,7 +21,7 @@ impl Engine {
     pub(super) fn sasl(&mut self, conn: ConnectionId, xid: Xid, token: Option<&[u8]>) {
         let reply = |token: Option<&[u8]>| {
             let token = token.map(<[u8]>::to_vec);
-            move |a: &mut crate::server::connection::Answers<'static>| {
+            move |a: &mut crate::server::answers::Answers<'static>| {
                 a.reply(xid, Zxid(0), |w| Reply::Sasl(token.as_deref()).encode(w))
             }
         };
