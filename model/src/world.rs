@@ -370,13 +370,14 @@ impl World {
     }
 
     fn deliver_all(&mut self) -> Checked {
-        loop {
+        for _ in 0..1000 {
             let mut due = self.connections.iter().enumerate().flat_map(|(n, connection)| {
                 [Way::Up, Way::Down].map(|way| (n, way, self.is_due(connection, way)))
             });
             let Some((n, way, _)) = due.find(|(.., due)| *due) else { return Ok(()) };
             self.deliver(n, way)?;
         }
+        Law::Rest.check(false, || "messages go to and fro without end".to_owned())
     }
 
     /// Lets everything arrive and everybody look at the time, until all is as `done` says.
