@@ -5,7 +5,7 @@
 //!  sessions     cut, silent, slow, choppy   killed, paused   straight to the servers
 //! ```
 //! Each member holds a session with an ephemeral znode, a counter that only it writes, and a watch on
-//! a znode that changes all the time; the [observer](observer) sees from outside which ephemerals
+//! a znode that changes all the time; the [observer] sees from outside which ephemerals
 //! are there. What none of them may ever see is listed in [`tally::Rule`].
 
 #![forbid(unsafe_code)]
