@@ -282,6 +282,25 @@ fn an_administrator_can_end_sessions_and_stop_servers() {
 }
 
 #[test]
+fn one_session_is_looked_up_as_it_is_listed() {
+    let (mut world, servers) = ensemble(2);
+    let (one, two) = (world.session(servers[0], 10_000), world.session(servers[1], 8000));
+    world.created(&one, &Request::create("/e", b"", CreateMode::Ephemeral));
+    let all: Vec<_> = world.engine.sessions().collect();
+    for session in &all {
+        assert_eq!(world.engine.session(session.session_id), Some(*session));
+    }
+    let found = world.engine.session(one.id).unwrap();
+    assert_eq!((found.owner, found.connection, found.ephemerals), (servers[0], Some(one.conn), 1));
+    world.lose(&two);
+    let found = world.engine.session(two.id).unwrap();
+    assert_eq!((found.timeout, found.connection), (Duration::from_secs(8), None));
+    world.engine.expire_session(world.at(), two.id);
+    assert_eq!(world.engine.session(two.id), None);
+    assert_eq!(world.engine.session(SessionId(0)), None);
+}
+
+#[test]
 fn silent_connections_are_closed() {
     let (mut world, server) = World::standalone();
     world.pass(3000);

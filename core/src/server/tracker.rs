@@ -383,8 +383,13 @@ impl SessionTracker<'static> {
 
     /// The timeout of a session that is alive.
     pub(super) fn timeout(&self, id: SessionId) -> Option<Duration> {
+        self.granted(id).map(|(timeout, _)| timeout)
+    }
+
+    /// The timeout of a session that is alive, and the server that speaks for it.
+    pub(super) fn granted(&self, id: SessionId) -> Option<(Duration, ServerId)> {
         let slot = self.live(self.find(id)?)?;
-        Some(Duration::from_millis(slot.timeout.into()))
+        Some((Duration::from_millis(slot.timeout.into()), slot.owner))
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use mio::{Interest, Token};
-use zk_session::server::Access;
+use zk_session::server::{Access, ServerId};
 use zk_session::wire::SessionId;
 
 use super::SessionInfo;
 use super::error::EnsembleError;
 use super::front::front;
 use super::reactor::Reactor;
+use super::state::server_of;
 
 /// How often a cut accepts, to have all that the system keeps for us.
 const CUT_ROUNDS: usize = 16;
@@ -104,7 +105,7 @@ impl Reactor {
 
     /// Drops the connections of a session; whether there were any.
     pub(super) fn drop_connection(&mut self, session_id: SessionId) -> Result<bool, EnsembleError> {
-        if !self.state.engine.sessions().any(|session| session.session_id == session_id) {
+        if !self.state.engine.is_alive(session_id) {
             return Err(EnsembleError::NoSession(session_id));
         }
         let conns: Vec<_> = self.state.engine.session_connections(session_id).collect();
@@ -129,7 +130,16 @@ impl Reactor {
 
     /// All sessions.
     pub(super) fn sessions(&self) -> Vec<SessionInfo> {
-        let servers: Vec<_> = self.fronts.iter().map(|front| front.id).collect();
-        self.state.sessions(&servers)
+        self.state.sessions(&self.servers())
+    }
+
+    /// The server that has a session's connection.
+    pub(super) fn server_of(&self, session_id: SessionId) -> Option<usize> {
+        server_of(&self.state.engine.session(session_id)?, &self.servers())
+    }
+
+    /// The engine's names for the servers.
+    fn servers(&self) -> Vec<ServerId> {
+        self.fronts.iter().map(|front| front.id).collect()
     }
 }

@@ -261,11 +261,7 @@ impl EmbeddedEnsemble {
     /// # Errors
     /// [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
     pub fn server_of(&self, session_id: SessionId) -> Result<Option<usize>, EnsembleError> {
-        let sessions = self.sessions()?;
-        Ok(sessions
-            .iter()
-            .find(|session| session.session_id == session_id)
-            .and_then(|known| known.server))
+        self.call(move |reactor| reactor.server_of(session_id))
     }
 
     /// Writes the whole state, for [`EnsembleBuilder::start_from`]: znodes, sessions and the key of

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zk_session::server::{Engine, ServerId};
+use zk_session::server::{self, Engine, ServerId};
 use zk_session::wire::SessionId;
 
 use super::SessionInfo;
@@ -68,13 +68,18 @@ impl State {
 
     /// All sessions; `servers` are the engine's names for ours.
     pub(super) fn sessions(&self, servers: &[ServerId]) -> Vec<SessionInfo> {
-        let server_of = |owner| servers.iter().position(|server| *server == owner);
         let sessions = self.engine.sessions().map(|session| SessionInfo {
             session_id: session.session_id,
             timeout: Duration::from_millis(session.timeout.as_millis()),
-            server: session.connection.and_then(|_| server_of(session.owner)),
+            server: server_of(&session, servers),
             ephemerals: session.ephemerals,
         });
         sessions.collect()
     }
+}
+
+/// The server that has a session's connection; `servers` are the engine's names for ours.
+pub(super) fn server_of(session: &server::SessionInfo, servers: &[ServerId]) -> Option<usize> {
+    session.connection?;
+    servers.iter().position(|server| *server == session.owner)
 }

@@ -8,8 +8,8 @@ use super::{ConnectionId, Engine, SessionInfo};
 use crate::error::ErrorCode;
 use crate::server::acl::authenticate;
 use crate::server::event::{Access, CloseReason};
-use crate::server::tracker::Granted;
-use crate::time::Instant;
+use crate::server::tracker::{Granted, ServerId};
+use crate::time::{Duration, Instant};
 use crate::trace::debug_event;
 use crate::wire::{ConnectRequest, SessionId, Ustring, Xid, Zxid};
 
@@ -26,16 +26,28 @@ impl Engine {
 
     /// The sessions that are alive.
     pub fn sessions(&self) -> impl Iterator<Item = SessionInfo> + '_ {
-        self.tracker.sessions().map(|(session_id, timeout, owner)| {
-            let mut conns = self.attached.get(&session_id).into_iter().flatten().copied();
-            let is_owner = |id: &ConnectionId| {
-                self.connections.get(*id).is_some_and(|state| state.server == owner)
-            };
-            let connection = conns.find(is_owner);
-            let ephemerals = self.tree.ephemerals(session_id).count();
-            let is_local = self.is_local(session_id);
-            SessionInfo { session_id, timeout, owner, connection, ephemerals, is_local }
-        })
+        self.tracker.sessions().map(|(id, timeout, owner)| self.session_info(id, timeout, owner))
+    }
+
+    /// One session; `None` if it is not alive. Looks at no other.
+    pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
+        let (timeout, owner) = self.tracker.granted(id)?;
+        Some(self.session_info(id, timeout, owner))
+    }
+
+    fn session_info(
+        &self,
+        session_id: SessionId,
+        timeout: Duration,
+        owner: ServerId,
+    ) -> SessionInfo {
+        let is_owner = |id: &ConnectionId| {
+            self.connections.get(*id).is_some_and(|state| state.server == owner)
+        };
+        let connection = self.session_connections(session_id).find(is_owner);
+        let ephemerals = self.ephemerals(session_id);
+        let is_local = self.is_local(session_id);
+        SessionInfo { session_id, timeout, owner, connection, ephemerals, is_local }
     }
 
     /// # Source
