@@ -10,12 +10,14 @@
 mod server_common;
 
 use server_common::{Got, Session, World, connect_bytes, framed, new_session};
-use zk_session::ErrorCode;
-use zk_session::server::{Access, CloseReason, EngineConfig, ServerId, ServerLink};
+use zk_session::server::{
+    Access, Change, CloseReason, EngineConfig, Record, RecordKey, Restore, ServerId, ServerLink,
+};
 use zk_session::wire::{
     Acl, AddWatchMode, ConnectRequest, ConnectResponse, Create, CreateMode, EventType, List, Multi,
     MultiOp, MultiResult, OpCode, Reader, Reply, ReplyHeader, Request, RequestHeader, Xid, Zxid,
 };
+use zk_session::{ErrorCode, Instant};
 
 use Access::{ReadOnly, ReadWrite};
 use CreateMode::{Ephemeral, Persistent};
@@ -317,4 +319,75 @@ fn watches_on_a_read_only_server_fire_when_others_write() {
     let writer = world.session(servers[1], 4000);
     world.call(&writer, &create("/a", Persistent)).unwrap();
     assert_eq!(world.events(&reader), [(EventType::NodeCreated, "/a".to_owned())]);
+}
+
+#[test]
+fn a_held_session_stays_held_when_it_is_moved_and_is_let_go_by_any_new_leader() {
+    let (mut world, servers) = ensemble(2, |_| {});
+    let kept = world.session(servers[0], 4000);
+    world.call(&kept, &create("/e", Ephemeral)).unwrap();
+    set(&mut world, &servers, ReadOnly);
+    assert!(world.engine.move_session(world.at(), kept.id, servers[1]));
+    world.pass(3_600_000);
+    assert_eq!(world.engine.session(kept.id).unwrap().owner, servers[1]);
+    let third = world.engine.add_server();
+    assert_eq!(world.engine.leader(), Some(third));
+    world.pass(0); // as soon as the engine is told the time
+    world.pass(3999);
+    let back = world.resume(third, &kept);
+    assert!(world.stat(&back, "/e").is_ok());
+    world.pass(6000);
+    assert_eq!((world.engine.session(kept.id), world.engine.stat("/e")), (None, None));
+}
+
+#[test]
+fn a_local_session_can_be_moved_only_when_all_servers_know_it() {
+    let (mut world, servers) = ensemble(3, upgrading);
+    let kept = |world: &World| {
+        let is_session = |record: &Record<'_>| matches!(record, Record::Session(_));
+        world.engine.records().filter(is_session).count()
+    };
+    let session = world.session(servers[1], 4000);
+    assert!(!world.engine.move_session(world.at(), session.id, servers[2]));
+    assert_eq!(world.link(&session), ServerLink::Up);
+    world.call(&session, &create("/a", Persistent)).unwrap();
+    assert!(world.engine.move_session(world.at(), session.id, servers[1]), "it is there");
+    assert_eq!(world.reason(&session), Some(CloseReason::Resumed));
+    let session = world.resume(servers[1], &session);
+    assert_eq!(kept(&world), 0, "gone with its server");
+
+    world.call(&session, &create("/e", Ephemeral)).unwrap();
+    assert_eq!(kept(&world), 1);
+    assert!(world.engine.move_session(world.at(), session.id, servers[2]));
+    world.request(&session, 9, &create("/b", Persistent));
+    assert_eq!(world.reason(&session), Some(CloseReason::SessionMoved));
+    let moved = world.resume(servers[2], &session);
+    assert_eq!(moved.id, session.id);
+
+    // A restart keeps it and forgets the others.
+    let other = world.session(servers[0], 4000);
+    let mut restore = Restore::new(EngineConfig::default(), Instant::ORIGIN);
+    world.engine.records().for_each(|record| restore.add(&record).unwrap());
+    world.engine = restore.finish().unwrap();
+    let server = world.engine.add_server();
+    assert_eq!(world.resume(server, &other).timeout, 0);
+    let back = world.resume(server, &moved);
+    assert!(world.stat(&back, "/e").is_ok());
+    assert!(!world.engine.session(back.id).unwrap().is_local);
+}
+
+#[test]
+fn a_wipe_removes_no_session_from_a_store_that_has_never_held_it() {
+    let (mut world, servers) = ensemble(1, upgrading);
+    world.engine.track_changes();
+    let _local = world.session(servers[0], 4000);
+    let known = world.session(servers[0], 4000);
+    world.call(&known, &create("/e", Ephemeral)).unwrap();
+    world.engine.handle_stored();
+    world.engine.wipe(world.at());
+    let removed = world.engine.poll_changes().filter_map(|change| match change {
+        Change::Remove(RecordKey::Session(id)) => Some(id),
+        _ => None,
+    });
+    assert!(removed.eq([known.id]));
 }

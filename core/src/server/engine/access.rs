@@ -31,7 +31,6 @@ impl Engine {
     /// gets its full timeout. A server that is read-only alone still sees what the others write.
     pub fn set_access(&mut self, now: Instant, server: ServerId, access: Access) {
         let now = self.advance(now);
-        let had_leader = self.leader().is_some();
         let changed = match access {
             Access::ReadOnly => self.read_only.insert(server),
             Access::ReadWrite => self.read_only.remove(&server),
@@ -41,18 +40,28 @@ impl Engine {
         }
         self.end_connections(server, CloseReason::QuorumChanged);
         self.forget_local_sessions(server);
-        let timeout: fn(Duration) -> Duration = match (had_leader, self.leader().is_some()) {
-            (true, false) => |_| HELD,
-            (false, true) => |timeout| timeout,
-            _ => return,
-        };
+        self.hold_sessions(now);
+    }
+
+    /// Holds the sessions if there is no leader any more, and lets them go if there is one again: a
+    /// server that was added can be it, too.
+    pub(super) fn hold_sessions(&mut self, now: Instant) {
+        let held = !self.servers.is_empty() && self.leader().is_none();
+        if core::mem::replace(&mut self.held, held) == held {
+            return;
+        }
         let known: Vec<_> =
-            self.tracker.sessions().map(|(id, granted, _)| (id, timeout(granted))).collect();
-        for (id, timeout) in known {
+            self.tracker.sessions().map(|(id, timeout, _)| (id, self.lifetime(timeout))).collect();
+        for (id, lifetime) in known {
             if let Some(session) = self.tracker.find(id).filter(|_| !self.local.contains(&id)) {
-                self.tracker.touch(now, session, timeout);
+                self.tracker.touch(now, session, lifetime);
             }
         }
+    }
+
+    /// How long a session that the ensemble knows lives from when it is heard of.
+    pub(super) fn lifetime(&self, timeout: Duration) -> Duration {
+        if self.held { HELD } else { timeout }
     }
 
     /// What a server lets its clients do.

@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 
 use super::{ConnectionId, Engine};
 use crate::server::event::CloseReason;
-use crate::server::tracker::{ServerId, SessionTracker};
+use crate::server::tracker::{Ownership, ServerId, SessionTracker};
 use crate::time::Instant;
 use crate::wire::{SessionId, Zxid};
 
 impl Engine {
     /// Lets another server speak for a session, as if its client had resumed it there on a
-    /// connection of which nobody knows. False if there is no such session or no such server.
+    /// connection of which nobody knows. False if there is no such session or no such server, or if
+    /// only another server knows the session: then nothing has happened.
     ///
     /// The session's connection to that server is closed; one to another is stale from now on: on
     /// the leader it is closed at the next request, elsewhere at the next write, which has no
@@ -25,10 +26,13 @@ impl Engine {
         else {
             return false;
         };
-        if !self.servers.contains(&server) {
+        let is_here = self.tracker.ownership(known, server) == Ownership::Owner;
+        let is_local = self.is_local(session);
+        if !self.servers.contains(&server) || is_local && !is_here {
             return false;
         }
-        self.tracker.touch(now, known, timeout);
+        let lifetime = if is_local { timeout } else { self.lifetime(timeout) };
+        self.tracker.touch(now, known, lifetime);
         self.tracker.set_owner(known, server);
         let conns: Vec<_> = self.session_connections(session).collect();
         for conn in conns {
@@ -60,7 +64,8 @@ impl Engine {
             self.cut(conn, CloseReason::ServerStopped);
         }
         if let Some(changes) = &mut self.changes {
-            self.tracker.sessions().for_each(|(id, ..)| changes.session_removed(id));
+            let known = self.tracker.sessions().filter(|(id, ..)| !self.local.contains(id));
+            known.for_each(|(id, ..)| changes.session_removed(id));
         }
         let next_id = self.tracker.next_id();
         self.tracker = SessionTracker::owned(self.config.tracker(), self.config.session_limit);

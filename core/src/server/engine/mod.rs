@@ -69,6 +69,8 @@ pub struct Engine {
     local: BTreeSet<SessionId>,
     /// Servers that have lost the quorum.
     read_only: BTreeSet<ServerId>,
+    /// Sessions live on, for there is nobody to expire them.
+    held: bool,
     tree: Tree,
     watches: Watches,
     zxid: Zxid,
@@ -95,6 +97,7 @@ impl Engine {
             attached: BTreeMap::new(),
             local: BTreeSet::new(),
             read_only: BTreeSet::new(),
+            held: false,
             tree: Tree::new(),
             watches: Watches::default(),
             zxid: Zxid(0),
@@ -216,6 +219,7 @@ impl Engine {
     /// It is `now`: sessions expire, silent connections are closed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.hold_sessions(now);
         while let Some(session) = self.tracker.poll_expired(now) {
             debug_event!("session {} expired", session);
             let leader = self.leader().unwrap_or(ServerId(0));
@@ -238,7 +242,8 @@ impl Engine {
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reap = self.tree.reapable().next().and(self.leader()).map(|_| self.reap_at);
-        [self.tracker.poll_timeout(), self.connections.idle_timeout(), reap]
+        let elected = self.leader().filter(|_| self.held).map(|_| self.now);
+        [self.tracker.poll_timeout(), self.connections.idle_timeout(), reap, elected]
             .into_iter()
             .flatten()
             .min()
