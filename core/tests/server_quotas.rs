@@ -144,3 +144,23 @@ fn texts_that_are_no_quota_limit_nothing_and_stay_as_they_are() {
     create(&mut world, &session, "/q/b", "12345").unwrap();
     assert_eq!(data(&mut world, &session, STATS), most);
 }
+
+#[test]
+fn a_wipe_takes_quotas_with_it() {
+    let (mut world, server, session) = world(true);
+    limited(&mut world, &session, "countHardLimit=2,byteHardLimit=1");
+    let over = Err(ErrorCode::QuotaExceeded);
+    assert_eq!(create(&mut world, &session, "/q/b", ""), over);
+    world.engine.wipe(world.at());
+    let session = world.session(server, 10_000);
+    for path in ["/q", "/q/a", "/q/b"] {
+        create(&mut world, &session, path, "without limit").unwrap();
+    }
+    // One that is set anew counts anew.
+    create(&mut world, &session, "/zookeeper/quota/q", "").unwrap();
+    create(&mut world, &session, LIMITS, "countHardLimit=4").unwrap();
+    create(&mut world, &session, STATS, "").unwrap();
+    create(&mut world, &session, "/q/c", "").unwrap();
+    assert_eq!(data(&mut world, &session, STATS), "count=4,bytes=39");
+    assert_eq!(create(&mut world, &session, "/q/d", ""), over);
+}

@@ -11,13 +11,13 @@
 mod server_common;
 
 use server_common::{Got, Session, World, framed, reply};
-use zk_session::ErrorCode;
 use zk_session::server::{
-    CloseReason, DigestMd5, EngineConfig, SaslExchange, SaslMechanism, SaslStep,
+    CloseReason, DigestMd5, EngineConfig, Restore, SaslExchange, SaslMechanism, SaslStep,
 };
 use zk_session::wire::{
     Acl, Create, CreateMode, List, OpCode, Perms, Reply, Request, RequestHeader, Ustring, Xid,
 };
+use zk_session::{ErrorCode, Instant};
 
 /// A mechanism of two steps: the client says `hello`, then its name, which is believed.
 struct Trusting;
@@ -194,4 +194,35 @@ fn digest_md5_asks_before_it_believes() {
     world.request(&session, 5, &Request::Sasl { token: Some(b"username=\"bob\"") });
     let failed = ErrorCode::AuthFailed.to_wire();
     assert!(matches!(world.got(&session), Some(Got::Reply { err, .. }) if err == failed));
+}
+
+#[test]
+fn acls_outlive_a_restart_and_what_a_connection_has_proved_does_not() {
+    let (mut world, bob) = world(|_| {});
+    prove(&mut world, &bob, "bob");
+    let login = Request::add_auth("digest", b"ann:pw");
+    let add = |world: &mut World, session: &Session| {
+        world.request(session, -4, &login);
+        assert!(matches!(world.got(session), Some(Got::Reply { xid: -4, err: 0, .. })));
+    };
+    world.call(&bob, &guarded("/sasl", &[of("sasl", "bob")])).unwrap();
+    add(&mut world, &bob);
+    world.call(&bob, &guarded("/both", &[of("auth", "")])).unwrap();
+
+    let mut restore = Restore::new(EngineConfig::default(), Instant::ORIGIN);
+    world.engine.records().for_each(|record| restore.add(&record).unwrap());
+    world.engine = restore.finish().unwrap();
+    let server = world.engine.add_server();
+    let bob = world.resume(server, &bob);
+    let (sasl, both) = (Request::get_data("/sasl", false), Request::get_data("/both", false));
+    for read in [&sasl, &both] {
+        assert_eq!(world.call(&bob, read), Err(ErrorCode::NoAuth));
+    }
+    add(&mut world, &bob);
+    world.call(&bob, &both).unwrap();
+    assert_eq!(world.call(&bob, &sasl), Err(ErrorCode::NoAuth));
+    // The mechanism is no part of the state either.
+    world.engine.set_sasl(Box::new(Trusting));
+    prove(&mut world, &bob, "bob");
+    world.call(&bob, &sasl).unwrap();
 }
