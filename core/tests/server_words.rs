@@ -173,6 +173,14 @@ fn conf_and_envi_tell_what_they_are_given() {
          dataLogSize=0\ntickTime=2000\nmaxClientCnxns=60\nminSessionTimeout=4000\n\
          maxSessionTimeout=40000\nclientPortListenBacklog=-1\nserverId=1\n"
     );
+    assert_eq!(ask(&mut world, servers[0], b"dirs"), "datadir_size: 0\nlogdir_size: 0\n");
+    world.engine.set_data_dir("/var/lib/zk");
+    world.engine.set_data_size(12_345);
+    let conf = ask(&mut world, servers[0], b"conf");
+    let kept =
+        "\ndataDir=/var/lib/zk\ndataDirSize=12345\ndataLogDir=/var/lib/zk\ndataLogSize=12345\n";
+    assert!(conf.contains(kept), "{conf}");
+    assert_eq!(ask(&mut world, servers[0], b"dirs"), "datadir_size: 12345\nlogdir_size: 12345\n");
     let version = concat!("3.9.5-zk-session-", env!("CARGO_PKG_VERSION"), ", built on rust");
     assert_eq!(
         ask(&mut world, servers[0], b"envi"),

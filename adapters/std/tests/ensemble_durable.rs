@@ -23,6 +23,7 @@ use zk_session::wire::{CreateMode, Reader, ReplyHeader, Request, SessionId, Xid}
 use zk_session_std::{
     EmbeddedEnsemble, EnsembleBuilder, EnsembleError, Fsync, SnapshotError, StoreError,
 };
+use zk_session_testkit::four_letter;
 
 fn builder() -> EnsembleBuilder {
     let longest = Duration::from_secs(60);
@@ -105,6 +106,34 @@ fn a_restarted_ensemble_goes_on_where_it_stopped() {
     let ensemble = start();
     assert!(ensemble.sessions().unwrap().is_empty());
     assert!(!Raw::connect(ensemble.addr(0), 10_000).0.exists("/a", false));
+}
+
+#[test]
+fn the_words_tell_where_everything_is_kept_and_how_much_that_is() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("state.redb");
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        let ensemble = builder().durable(dir.path()).start().unwrap();
+        let addr = ensemble.addr(0);
+        let (mut raw, _) = Raw::connect(addr, 10_000);
+        for round in 0..2 {
+            let size = file.metadata().unwrap().len();
+            let (path, conf) = (dir.path().display(), four_letter(addr, "conf").unwrap());
+            let kept = format!(
+                "\ndataDir={path}\ndataDirSize={size}\ndataLogDir={path}\ndataLogSize={size}\n"
+            );
+            assert!(conf.contains(&kept), "{conf} without {kept}");
+            let dirs = format!("datadir_size: {size}\nlogdir_size: {size}\n");
+            assert_eq!(four_letter(addr, "dirs").unwrap(), dirs);
+            sizes.push(size);
+            for i in 0..8 {
+                let path = format!("/{}-{round}-{i}", sizes.len());
+                raw.create(&path, &[7; 900_000], CreateMode::Persistent).unwrap();
+            }
+        }
+    }
+    assert!(sizes[0] > 0 && sizes[1] > sizes[0] && sizes[3] > sizes[1], "{sizes:?}");
 }
 
 #[test]

@@ -33,6 +33,8 @@ impl State {
     #[cfg(feature = "durable")]
     pub(super) fn keep(&mut self, store: Store) {
         self.engine.track_changes();
+        self.engine.set_data_dir(store.dir().display().to_string());
+        self.engine.set_data_size(store.size());
         self.store = Some(store);
     }
 
@@ -44,6 +46,7 @@ impl State {
             if self.engine.poll_changes().next().is_some() {
                 store.commit(&self.engine)?;
                 self.engine.handle_stored();
+                self.engine.set_data_size(store.size());
             }
         }
         Ok(())

@@ -5,7 +5,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{Database, Durability, ReadableTable, StorageBackend, TableDefinition};
@@ -37,33 +39,45 @@ pub enum Fsync {
 #[derive(Debug)]
 pub(super) struct Store {
     database: Database,
+    dir: PathBuf,
+    size: Arc<AtomicU64>,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
-/// A file that is never forced to the disk.
+/// The database's file.
 #[derive(Debug)]
-struct Unsynced(FileBackend);
+struct Backend {
+    file: FileBackend,
+    fsync: Fsync,
+    /// Its length in bytes, known without asking the system.
+    size: Arc<AtomicU64>,
+}
 
-impl StorageBackend for Unsynced {
+impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.0.read(offset, len)
+        self.file.read(offset, len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self, _eventual: bool) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.size.store(len, Ordering::Relaxed);
         Ok(())
     }
 
+    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+        match self.fsync {
+            Fsync::Always => self.file.sync_data(eventual),
+            Fsync::Never => Ok(()),
+        }
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
+        self.file.write(offset, data)
     }
 }
 
@@ -73,20 +87,30 @@ impl Store {
         fs::create_dir_all(dir)?;
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let backend = FileBackend::new(options.open(dir.join(FILE))?);
-        let backend = backend.map_err(|error| of_database(error, dir))?;
+        let file = FileBackend::new(options.open(dir.join(FILE))?)
+            .map_err(|error| of_database(error, dir))?;
+        let size = Arc::new(AtomicU64::new(file.len()?));
+        let backend = Backend { file, fsync, size: Arc::clone(&size) };
         let mut builder = Database::builder();
         // Later versions of redb read this format only.
         builder.create_with_file_format_v3(true).set_cache_size(CACHE_BYTES);
-        let database = match fsync {
-            Fsync::Always => builder.create_with_backend(backend),
-            Fsync::Never => builder.create_with_backend(Unsynced(backend)),
-        };
+        let database = builder.create_with_backend(backend);
         let database = database.map_err(|error| of_database(error, dir))?;
         if fsync == Fsync::Always && cfg!(unix) {
             File::open(dir)?.sync_all()?; // that there is such a file has to survive, too
         }
-        Ok(Self { database, key: Vec::new(), value: Vec::new() })
+        let dir = std::path::absolute(dir)?;
+        Ok(Self { database, dir, size, key: Vec::new(), value: Vec::new() })
+    }
+
+    /// Where it is, as an absolute path.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// The engine that is kept; `None` if there is none yet.

@@ -81,6 +81,8 @@ pub struct Engine {
     reap_at: Instant,
     /// Set and shown by four-letter words.
     trace_mask: u64,
+    /// Shown by four-letter words.
+    data: words::DataDir,
     /// `None`: nobody asks.
     changes: Option<Changes>,
 }
@@ -104,6 +106,7 @@ impl Engine {
             now,
             mechanism: None,
             trace_mask: words::TRACE_MASK,
+            data: words::DataDir::default(),
             changes: None,
         }
     }

@@ -15,6 +15,7 @@ mod whitelist;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
+pub(super) use settings::DataDir;
 pub use whitelist::FourLetterWords;
 
 use super::{ConnectionId, Engine, Release};
@@ -110,8 +111,7 @@ impl Engine {
             b"mntr" => self.monitor(server, page),
             b"conf" => self.list_settings(server, page),
             b"envi" => self.list_environment(page),
-            // Sizes of files: everything is in memory.
-            b"dirs" => page.line(format_args!("datadir_size: 0\nlogdir_size: 0")),
+            b"dirs" => self.list_dirs(page),
             b"srst" => {
                 let front = self.connections.fronts.get_mut(server);
                 (front.stats, front.counters) = Default::default();
