@@ -265,6 +265,30 @@ fn a_port_in_use_is_an_error_of_its_own() {
 }
 
 #[test]
+fn an_address_given_twice_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = free.local_addr().unwrap().to_string();
+    drop(free);
+    let output = run(&["--listen", &addr, "--listen", &addr]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(&addr) && stderr.contains("in use"), "{stderr}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let file = File::new("no-directory", "");
+    let inside = format!("{}/below", file.path());
+    for dir in [file.path(), inside.as_str()] {
+        let output = run(&["--listen", "127.0.0.1:0", "--data", dir]);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("zk-session-server: cannot keep the state: "), "{stderr}");
+        assert!(stderr.contains(dir), "{stderr}");
+    }
+}
+
+#[test]
 fn help_and_version_are_told() {
     let help = text(&run(&["--help"]).stdout);
     for word in ["--listen", "--tick", "--config", "--log", "Exit codes", "SIGTERM"] {

@@ -152,7 +152,7 @@ fn one_directory_serves_one_ensemble() {
     drop(builder().durable(other.path()).start().unwrap());
     std::fs::write(other.path().join("state.redb"), b"not a database at all").unwrap();
     let damaged = builder().durable(other.path()).start().unwrap_err();
-    assert!(matches!(damaged, EnsembleError::Store(_)), "{damaged}");
+    assert!(matches!(damaged, EnsembleError::Store(StoreError::Damaged(_))), "{damaged}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the handles want done to servers and sessions.
 
+use std::io;
 use std::time::Duration;
 
 use mio::{Interest, Token};
@@ -19,7 +20,10 @@ impl Reactor {
     /// Starts to listen on the server's port.
     pub(super) fn start(&mut self, server: usize) -> Result<(), EnsembleError> {
         let front = front(&mut self.fronts, server)?;
-        if let Some(listener) = front.port.listen(front.addr)? {
+        let listening = front.port.listen(front.addr).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", front.addr))
+        })?;
+        if let Some(listener) = listening {
             let token = Token(1 + server);
             if let Err(error) = self.poll.registry().register(listener, token, Interest::READABLE) {
                 front.port.hold(front.addr);

@@ -84,11 +84,12 @@ impl StorageBackend for Backend {
 impl Store {
     /// Opens the store in a directory, or makes both.
     pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir)?;
+        fs::create_dir_all(dir).map_err(|error| of_file(error, dir))?;
+        let path = dir.join(FILE);
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let file = FileBackend::new(options.open(dir.join(FILE))?)
-            .map_err(|error| of_database(error, dir))?;
+        let file = options.open(&path).map_err(|error| of_file(error, &path))?;
+        let file = FileBackend::new(file).map_err(|error| of_database(error, dir))?;
         let size = Arc::new(AtomicU64::new(file.len()?));
         let backend = Backend { file, fsync, size: Arc::clone(&size) };
         let mut builder = Database::builder();
@@ -179,6 +180,20 @@ fn of(error: impl Into<redb::Error>) -> StoreError {
 fn of_database(error: redb::DatabaseError, dir: &Path) -> StoreError {
     match error {
         redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(dir.into()),
+        redb::DatabaseError::Storage(redb::StorageError::Io(error)) => {
+            let path = dir.join(FILE);
+            match error.kind() {
+                io::ErrorKind::InvalidData => {
+                    StoreError::Damaged(format!("{} is no store", path.display()))
+                }
+                _ => of_file(error, &path),
+            }
+        }
         other => of(other),
     }
+}
+
+/// The system names no file.
+fn of_file(error: io::Error, path: &Path) -> StoreError {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display())).into()
 }
