@@ -137,6 +137,47 @@ fn the_words_tell_where_everything_is_kept_and_how_much_that_is() {
 }
 
 #[test]
+fn what_a_frozen_server_has_not_read_is_not_kept_and_the_rest_is() {
+    let dir = TempDir::new().unwrap();
+    let start = || builder().servers(2).durable(dir.path()).start().unwrap();
+    let ensemble = start();
+    let (mut on_frozen, session) = Raw::connect(ensemble.addr(0), 10_000);
+    on_frozen.create("/e", b"", CreateMode::Ephemeral).unwrap();
+    ensemble.freeze(0).unwrap();
+    on_frozen.send(&Request::create("/unread", b"", CreateMode::Persistent)).unwrap();
+    let (mut other, _) = Raw::connect(ensemble.addr(1), 10_000);
+    other.create("/read", b"", CreateMode::Persistent).unwrap();
+    drop(ensemble);
+    assert!(on_frozen.is_closed());
+
+    let ensemble = start();
+    let (mut raw, resumed) = Raw::resume(ensemble.addr(0), &session).unwrap();
+    assert_eq!(resumed, session);
+    assert!(raw.exists("/e", false) && raw.exists("/read", false));
+    assert!(!raw.exists("/unread", false));
+}
+
+#[test]
+fn a_session_is_kept_from_when_all_servers_know_it() {
+    let dir = TempDir::new().unwrap();
+    let start = || builder().servers(2).local_sessions().durable(dir.path()).start().unwrap();
+    let ensemble = start();
+    let (mut raw, known) = Raw::connect(ensemble.addr(0), 10_000);
+    let (_local, lost) = Raw::connect(ensemble.addr(0), 10_000);
+    let refused = ensemble.move_session(lost.id, 1).unwrap_err();
+    assert!(matches!(refused, EnsembleError::NoSession(id) if id == lost.id));
+    raw.create("/e", b"", CreateMode::Ephemeral).unwrap();
+    ensemble.move_session(known.id, 1).unwrap();
+    drop(ensemble);
+
+    let ensemble = start();
+    assert_eq!(Raw::resume(ensemble.addr(0), &lost).unwrap().1.id, SessionId::NONE);
+    let (mut raw, resumed) = Raw::resume(ensemble.addr(1), &known).unwrap();
+    assert_eq!(resumed, known);
+    assert!(raw.exists("/e", false));
+}
+
+#[test]
 fn one_directory_serves_one_ensemble() {
     let dir = TempDir::new().unwrap();
     let first = builder().durable(dir.path()).start().unwrap();
