@@ -41,6 +41,9 @@ pub fn pair(bytes: &[u8]) {
     pair.finish();
 }
 
+/// The most bytes that come a second time: longer than any frame that either side sends here.
+const LONGEST_TWICE: usize = 4096;
+
 /// A transport and what is on its way.
 struct Wire {
     conn: ConnectionId,
@@ -126,10 +129,9 @@ impl Pair {
             }
             1 => lane.insert(at, byte),
             2 => lane.truncate(at),
-            3 => {
-                let again = lane.clone();
-                lane.extend(again);
-            }
+            // A script of doublings alone would fill all memory there is.
+            3 if lane.len() <= LONGEST_TWICE => lane.extend_from_within(..),
+            3 => lane.clear(),
             _ => {
                 lane.splice(at..at, input.bytes().iter().copied());
             }
