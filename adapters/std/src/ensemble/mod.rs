@@ -229,7 +229,8 @@ impl EmbeddedEnsemble {
     /// the connection is closed at once. Then the client resumes its session wherever it likes.
     ///
     /// # Errors
-    /// [`NoServer`](EnsembleError::NoServer), [`NoSession`](EnsembleError::NoSession).
+    /// [`NoServer`](EnsembleError::NoServer); [`NoSession`](EnsembleError::NoSession), also of a
+    /// [local session](EnsembleBuilder::local_sessions) of another server.
     pub fn move_session(&self, session_id: SessionId, to: usize) -> Result<(), EnsembleError> {
         self.call(move |reactor| reactor.move_session(session_id, to))?
     }
