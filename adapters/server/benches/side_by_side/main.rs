@@ -2,7 +2,8 @@
 //! one run, and one table of both and their ratio.
 //!
 //! `cargo bench -p zk-session-server --bench side_by_side`, with `ROUNDS=n` for other than three
-//! rounds. It needs Debian's `zookeeper` package, a limit of 12,000 open files and some minutes.
+//! rounds, and `-- memory`, `-- floor` or `-- disk` for one part only. It needs Debian's `zookeeper`
+//! package, a limit of 12,000 open files and some minutes.
 //!
 //! What `processor` says is the time that all threads of the server were on a processor, in the
 //! kernel as well, divided by the number of operations; what waits at the client is not in it.
@@ -32,9 +33,18 @@ use server::Kind;
 fn main() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
-    table("In memory (ZooKeeper: log on tmpfs, forceSync=no)", rounds, measure::in_memory);
-    floor(rounds);
-    table("On disk before it is acknowledged (ZooKeeper: forceSync=yes)", rounds, measure::on_disk);
+    let asked: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name| asked.is_empty() || asked.iter().any(|arg| arg == name);
+    if wanted("memory") {
+        table("In memory (ZooKeeper: log on tmpfs, forceSync=no)", rounds, measure::in_memory);
+    }
+    if wanted("floor") {
+        floor(rounds);
+    }
+    if wanted("disk") {
+        let title = "On disk before it is acknowledged (ZooKeeper: forceSync=yes)";
+        table(title, rounds, measure::on_disk);
+    }
 }
 
 fn table(title: &str, rounds: usize, measure: impl Fn(Kind) -> Vec<Figure>) {
