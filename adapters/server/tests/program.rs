@@ -229,7 +229,8 @@ fn a_bad_configuration_is_refused_with_its_place() {
     let file = File::new("timeouts.cfg", "minSessionTimeout=5000\nmaxSessionTimeout=4000\n");
     let output = run(&["--listen", "127.0.0.1:0", "--config", file.path()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(text(&output.stderr).contains("session timeouts"), "{output:?}");
+    let expected = "the shortest session timeout, 5000 ms, is longer than the longest, 4000 ms";
+    assert_eq!(text(&output.stderr), format!("zk-session-server: {expected}\n"));
 
     let output = run(&["--config", "/no/such/file"]);
     assert_eq!(output.status.code(), Some(2));

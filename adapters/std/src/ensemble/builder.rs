@@ -298,8 +298,13 @@ impl EnsembleBuilder {
         }
         let shortest = config.min_session_timeout.unwrap_or(config.tick.scaled(2, 1));
         let longest = config.max_session_timeout.unwrap_or(config.tick.scaled(20, 1));
-        if shortest > longest || longest == zk_session::Duration::ZERO {
-            return invalid(format!("session timeouts from {shortest} to {longest} are none"));
+        if longest == zk_session::Duration::ZERO {
+            return invalid("the longest session timeout is at least one millisecond".into());
+        }
+        if shortest > longest {
+            return invalid(format!(
+                "the shortest session timeout, {shortest}, is longer than the longest, {longest}"
+            ));
         }
         Ok(config)
     }

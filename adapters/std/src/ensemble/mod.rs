@@ -39,8 +39,9 @@ pub use store::Fsync;
 /// A ZooKeeper ensemble on loopback: any number of servers in front of one state.
 ///
 /// It starts in about a millisecond, speaks ZooKeeper's protocol to any client, keeps everything in
-/// memory unless it is [durable](EnsembleBuilder::durable), and ends when it is dropped. Server 0 plays the leader. All methods may be called from
-/// any thread; each returns when the ensemble has done what it says.
+/// memory unless it is [durable](EnsembleBuilder::durable), and ends when it is dropped. Server 0
+/// plays the leader. All methods may be called from any thread; each returns when the ensemble has
+/// done what it says.
 ///
 /// ```
 /// use std::net::TcpStream;
