@@ -403,7 +403,11 @@ impl Member {
     /// A session has ended without its member's doing.
     fn bury(&self, session: &Session) {
         let Some(cause) = session.end else { return };
-        let told = cause == Cause::Expired(ExpiryReason::ToldByServer);
+        // Both are a server's refusal; with the second it was not asked for the last zxid.
+        let told = matches!(
+            cause,
+            Cause::Expired(ExpiryReason::ToldByServer | ExpiryReason::EnsembleWiped)
+        );
         self.tally().session(cause.to_string());
         self.hold(Rule::ExpiryIsTold, told, || format!("{}: {cause}", session.id));
         if let Some(name) = &session.ephemeral {

@@ -123,8 +123,11 @@ pub enum ExpiryReason {
         /// The id it answered with.
         got: SessionId,
     },
-    /// Every host turned the session's zxid away for longer than the timeout, and when asked
-    /// without it the ensemble did not know the session: its data was wiped or rolled back.
+    /// Every host turned the session away without a word for longer than the timeout, and when asked
+    /// without its zxid the ensemble said that it does not know the session. So does an ensemble
+    /// whose data was wiped or rolled back; one that had no quorum for so long, or lay behind proxies
+    /// that found no server, and has expired the session meanwhile, looks the same. Either way the
+    /// session is over by the ensemble's own word.
     EnsembleWiped,
     /// Servers kept closing the connection soon after they had resumed the session: somebody else
     /// resumes it too. By policy only
@@ -147,9 +150,10 @@ impl fmt::Display for Cause {
             Self::Expired(ExpiryReason::ResumedAsAnother { got }) => {
                 write!(f, "the server resumed another session, {got}")
             }
-            Self::Expired(ExpiryReason::EnsembleWiped) => {
-                f.write_str("the ensemble is behind this session and does not know it: wiped")
-            }
+            Self::Expired(ExpiryReason::EnsembleWiped) => f.write_str(
+                "the ensemble turned the session away for longer than its timeout and does not \
+                     know it: wiped, or expired meanwhile",
+            ),
             Self::Expired(ExpiryReason::Stolen) => {
                 f.write_str("somebody else keeps resuming the session")
             }
