@@ -44,7 +44,10 @@ pub fn four_letter(bytes: &[u8]) {
     if is_word || word.len() < 4 {
         assert_eq!(state(&engine), before, "{word:?} changes nothing");
     }
-    assert_eq!(engine.poll_transmit(busy), pending, "{word:?} is nobody else's");
+    // Who has opened a session may well change what others watch.
+    if engine.sessions().count() == 1 {
+        assert_eq!(engine.poll_transmit(busy), pending, "{word:?} is nobody else's");
+    }
     assert_eq!(engine.poll_link(busy), ServerLink::Up);
     engine.handle_disconnected(now, conn);
 }

@@ -73,7 +73,8 @@ fn the_engine_answers_as_zookeeper_does() {
     while steps < wanted && failures > 0 {
         let script = Generator::new(seed.wrapping_add(scripts)).script(SCRIPT);
         if let Some(once) = pair.differ(&script) {
-            if (0..2).any(|_| pair.differ(&script).is_some()) {
+            // What is not always so is the order in which ZooKeeper's threads have run.
+            if (0..3).all(|_| pair.differ(&script).is_some()) {
                 failures -= 1;
                 let report = format!("script {scripts} of seed {seed}:\n{}", pair.report(&script));
                 println!("{report}");
