@@ -319,6 +319,47 @@ fn x4_a_server_that_restarts_now_and_then_is_no_thief() {
     assert_eq!(client.session.state(), KeeperState::SyncConnected);
 }
 
+/// A session that has been evicted once by what looks like another holder of its ticket.
+fn evicted_once() -> Client<'static> {
+    let config = ClientConfig::new("a,b,c", 3).timeout(ms(6000)).stolen_after(2);
+    let mut client = Client::of(config);
+    client.connect(7, 6000);
+    client.lose();
+    client
+}
+
+#[test]
+fn x4_an_attempt_that_fails_does_not_acquit_the_thief() {
+    let mut client = evicted_once();
+    client.dial();
+    client.lose();
+    client.open();
+    client.receive(&accepted(7, 6000));
+    client.seen();
+    client.lose();
+    assert_eq!(client.seen().last(), Some(&expired(ExpiryReason::Stolen)));
+}
+
+#[test]
+fn x4_a_connection_that_lasted_acquits_the_thief() {
+    let mut client = evicted_once();
+    client.open();
+    client.receive(&accepted(7, 6000));
+    client.wait(1900);
+    client.receive(&pong(1));
+    client.wait(1900);
+    client.lose();
+    client.open();
+    client.receive(&accepted(7, 6000));
+    client.seen();
+    client.lose();
+    assert_eq!(client.session.state(), KeeperState::Disconnected);
+    client.open();
+    client.receive(&accepted(7, 6000));
+    client.lose();
+    assert_eq!(client.seen().last(), Some(&expired(ExpiryReason::Stolen)));
+}
+
 #[test]
 fn z2_a_session_that_has_expired_is_followed_by_a_new_one_from_the_same_handle() {
     let now = Instant::from_millis(0);

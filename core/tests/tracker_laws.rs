@@ -263,6 +263,23 @@ fn ids_begin_with_the_time_and_count_on() {
 }
 
 #[test]
+fn no_session_has_an_id_that_means_something_else() {
+    // Where the time is zero, the first id of one server would be no session, and that of the other
+    // the mark of a container.
+    for (server, forbidden) in [(0, 0), (128, i64::MIN)] {
+        let mut config = config();
+        config.unix_time_at_origin = 0;
+        let mut slots = [SessionSlot::EMPTY; 2];
+        let mut tracker = SessionTracker::lent(config, &mut slots);
+        let mut id = || {
+            let granted = tracker.create(Instant::ORIGIN, ServerId(server), 5000).unwrap();
+            granted.session.id().0 - forbidden
+        };
+        assert_eq!([id(), id()], [1, 2]);
+    }
+}
+
+#[test]
 fn limits_that_are_set_bound_the_timeout() {
     let mut config = config();
     config.min_session_timeout = Some(Duration::from_millis(700));
