@@ -290,8 +290,11 @@ fn limits_that_are_set_bound_the_timeout() {
 }
 
 #[test]
-fn errors_say_what_is_wrong() {
+fn errors_say_what_is_wrong_and_a_tracker_how_it_is_set() {
     assert_eq!(AttachError::WrongPasswd.to_string(), "wrong session password");
     assert_eq!(AttachError::UnknownSession.to_string(), "unknown session");
     assert_eq!(TrackerFull.to_string(), "no memory for one more session");
+    let tracker = SessionTracker::lent(config(), &mut []);
+    let debug = format!("{tracker:?}");
+    assert_eq!(debug, format!("SessionTracker {{ config: {:?}, .. }}", config()));
 }

@@ -163,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn c2_delays_are_spread_over_all_that_is_promised() {
+        let timeout = Duration::from_millis(10_000);
+        // What is left of the session, and the longest first delay then.
+        for (left, high) in [(0, 150), (10_000, 150), (100, 75)] {
+            let left = Duration::from_millis(left);
+            let draw = |seed| Backoff::new().draw(timeout, left, &mut Rng::new(seed)).as_millis();
+            let (least, most) = ((0..2000).map(draw).min(), (0..2000).map(draw).max());
+            assert_eq!((least, most), (Some(50), Some(high)), "{left} left");
+        }
+    }
+
+    #[test]
     fn c2_no_delay_sleeps_through_the_end_of_the_session() {
         let timeout = Duration::from_millis(10_000);
         for seed in 0..2000 {
