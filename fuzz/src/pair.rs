@@ -227,7 +227,7 @@ impl Pair {
                         assert!(same || !self.is_true, "{id} was {}", self.id);
                         self.id = id;
                     }
-                    let lives = self.engine.sessions().any(|info| info.session_id == id);
+                    let lives = self.engine.is_alive(id);
                     let wrong = state == KeeperState::Expired && lives;
                     assert!(!wrong || !self.is_true, "{id} lives and is told expired");
                 }

@@ -107,9 +107,8 @@ impl Member {
     }
 
     fn beat(&self) {
-        let now = u64::try_from(self.tally().elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Some(beat) = self.common.beats.get(self.number) {
-            beat.store(now, Ordering::SeqCst);
+            beat.store(self.tally().elapsed_millis(), Ordering::SeqCst);
         }
     }
 
@@ -321,9 +320,7 @@ impl Member {
     fn read_config(&self, session: &mut Session) -> Result<(), Interrupted> {
         let (_, stat) = self.outcome(session.client.get_data(CONFIG)).map_err(|_| Interrupted)?;
         self.never_back(session, stat.version);
-        while let Some(event) = session.events.try_recv() {
-            self.hear(session, &event);
-        }
+        self.drain(session);
         if let Watch::Armed(armed) | Watch::Rearmed(armed) = session.watch {
             self.hold(Rule::WatchBeforeReply, stat.version <= armed, || {
                 format!("{} reads config {} with a watch at {armed}", self.name, stat.version)
@@ -340,10 +337,15 @@ impl Member {
     }
 
     /// Takes all events that are there.
-    fn listen(&self, session: &mut Session) {
+    fn drain(&self, session: &mut Session) {
         while let Some(event) = session.events.try_recv() {
             self.hear(session, &event);
         }
+    }
+
+    /// As [`drain`](Self::drain), and waits for the last word of a session that is over.
+    fn listen(&self, session: &mut Session) {
+        self.drain(session);
         if session.client.state().is_final() {
             while session.end.is_none() && self.take(session, Duration::from_secs(1)) {}
         }

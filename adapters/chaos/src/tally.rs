@@ -135,6 +135,11 @@ impl Tally {
         self.start.elapsed()
     }
 
+    /// How long the run lasts by now, in milliseconds.
+    pub fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Whether the members are to come to an end.
     pub fn is_over(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
@@ -157,8 +162,7 @@ impl Tally {
 
     /// A server is being hurt, or is well again.
     pub fn hurting(&self, on: bool) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.hurt.store(if on { u64::MAX } else { now }, Ordering::SeqCst);
+        self.hurt.store(if on { u64::MAX } else { self.elapsed_millis() }, Ordering::SeqCst);
     }
 
     /// Whether no server has been hurt for this long.

@@ -40,3 +40,8 @@ pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }
+
+/// A span of time for the core, rounded down.
+pub(crate) fn millis(time: Duration) -> zk_session::Duration {
+    zk_session::Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}

@@ -25,7 +25,7 @@ pub use error::{Error, ErrorKind};
 pub use events::{Events, SessionEvent, Transition};
 pub use pending::{Pending, Pipeline};
 
-use crate::clock::{Clock, random_seed};
+use crate::clock::{Clock, millis, random_seed};
 use shared::Shared;
 
 /// One ZooKeeper session, shared by all clones of this handle.
@@ -430,9 +430,4 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.begin_close();
     }
-}
-
-/// A span of time for the core, rounded down.
-fn millis(time: Duration) -> zk_session::Duration {
-    zk_session::Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }

@@ -22,7 +22,7 @@ use super::snapshot;
 use super::state::State;
 #[cfg(feature = "durable")]
 use super::store::{Fsync, Store};
-use crate::clock::{Clock, random_seed};
+use crate::clock::{Clock, millis, random_seed};
 
 /// The most servers there can be: their numbers are one byte of each session id.
 const MAX_SERVERS: usize = 255;
@@ -322,10 +322,6 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         ("user.dir", dir),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))
-}
-
-fn millis(span: Duration) -> zk_session::Duration {
-    zk_session::Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn invalid<T>(text: String) -> Result<T, EnsembleError> {

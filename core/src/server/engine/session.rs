@@ -17,7 +17,7 @@ impl Engine {
     /// Ends a session as its expiry would; false if there is none.
     pub fn expire_session(&mut self, now: Instant, session: SessionId) -> bool {
         self.advance(now);
-        let known = self.tracker.find(session).is_some();
+        let known = self.is_alive(session);
         if known {
             self.end_session(session, CloseReason::SessionExpired);
         }
