@@ -1,0 +1,28 @@
+//! What cargo alone cannot do with the firmware of `examples/firmware`; see `cargo xtask --help`.
+
+#![allow(clippy::disallowed_methods, reason = "real processes live by the real clock")]
+
+mod build;
+mod firmware;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and measures the firmware.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs the firmware in QEMU through everything that can happen to a device.
+    Firmware(firmware::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Firmware(options) => firmware::run(&options),
+    }
+}
