@@ -5,10 +5,8 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 #[cfg(feature = "durable")]
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mio::{Poll, Waker};
 use zk_session::server::{DigestMd5, Engine, EngineConfig, Release};
 
 use super::EmbeddedEnsemble;
@@ -16,8 +14,9 @@ use super::error::EnsembleError;
 #[cfg(feature = "durable")]
 use super::error::StoreError;
 use super::front::Front;
+use super::net::Net;
 use super::port::Port;
-use super::reactor::{Failure, Reactor, WAKER};
+use super::reactor::Reactor;
 use super::snapshot;
 use super::state::State;
 #[cfg(feature = "durable")]
@@ -25,7 +24,7 @@ use super::store::{Fsync, Store};
 use crate::clock::{Clock, millis, random_seed};
 
 /// The most servers there can be: their numbers are one byte of each session id.
-const MAX_SERVERS: usize = 255;
+pub(super) const MAX_SERVERS: usize = 255;
 
 /// Describes an [`EmbeddedEnsemble`]; made by [`EmbeddedEnsemble::builder`].
 #[derive(Clone, Debug)]
@@ -203,7 +202,7 @@ impl EnsembleBuilder {
     /// otherwise [`Io`](EnsembleError::Io) with what the system says, such as
     /// [`AddrInUse`](std::io::ErrorKind::AddrInUse).
     pub fn start(self) -> Result<EmbeddedEnsemble, EnsembleError> {
-        self.start_as(|config, now| Ok(Engine::new(config, now)), Fresh::Unless)
+        EmbeddedEnsemble::run(|polled| self.assemble(polled))
     }
 
     /// As [`start`](Self::start), from a [snapshot](EmbeddedEnsemble::snapshot): with its znodes and
@@ -213,15 +212,33 @@ impl EnsembleBuilder {
     /// # Errors
     /// As [`start`](Self::start), and [`Snapshot`](EnsembleError::Snapshot).
     pub fn start_from(self, reader: impl Read) -> Result<EmbeddedEnsemble, EnsembleError> {
-        self.start_as(|config, now| Ok(snapshot::read(reader, config, now)?), Fresh::Only)
+        EmbeddedEnsemble::run(|polled| self.assemble_from(reader, polled))
     }
 
-    /// Starts with the engine that is kept, or else one that is made.
-    fn start_as(
+    /// All of [`start`](Self::start) but the loop, with the addresses that it listens on.
+    #[doc(hidden)]
+    pub fn assemble<N: Net>(self, net: N) -> Result<(Reactor<N>, Vec<SocketAddr>), EnsembleError> {
+        self.assemble_as(net, |config, now| Ok(Engine::new(config, now)), Fresh::Unless)
+    }
+
+    /// All of [`start_from`](Self::start_from) but the loop.
+    #[doc(hidden)]
+    pub fn assemble_from<N: Net>(
         self,
+        reader: impl Read,
+        net: N,
+    ) -> Result<(Reactor<N>, Vec<SocketAddr>), EnsembleError> {
+        let read = |config, now| Ok(snapshot::read(reader, config, now)?);
+        self.assemble_as(net, read, Fresh::Only)
+    }
+
+    /// Begins with the engine that is kept, or else one that is made.
+    fn assemble_as<N: Net>(
+        self,
+        net: N,
         make: impl FnOnce(EngineConfig, zk_session::Instant) -> Result<Engine, EnsembleError>,
         fresh: Fresh,
-    ) -> Result<EmbeddedEnsemble, EnsembleError> {
+    ) -> Result<(Reactor<N>, Vec<SocketAddr>), EnsembleError> {
         let servers = self.binds.keys().last().map_or(0, |last| last.saturating_add(1));
         let servers = servers.max(self.servers);
         if !(1..=MAX_SERVERS).contains(&servers) {
@@ -244,19 +261,12 @@ impl EnsembleBuilder {
             fronts.push(Front::new(id, addr, port));
             addrs.push(addr);
         }
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let (commands, receiver) = mpsc::channel();
-        let failure = Failure::default();
-        let mut reactor = Reactor::new(state, poll, fronts, receiver, Failure::clone(&failure));
+        let mut reactor = Reactor::new(state, net, fronts);
         for server in 0..servers {
             reactor.start(server)?;
         }
-        let thread = std::thread::Builder::new().name("zk-ensemble".into());
-        let thread = thread.spawn(move || reactor.run())?;
         log::info!("embedded ensemble serves on {addrs:?}");
-        let commands = Some(commands);
-        Ok(EmbeddedEnsemble { addrs, commands, waker, thread: Some(thread), failure })
+        Ok((reactor, addrs))
     }
 
     /// The engine with its store, if it has one.

@@ -31,7 +31,7 @@ pub enum EnsembleError {
     Store(StoreError),
     /// The ensemble has stopped serving, for this reason.
     Failed(Arc<EnsembleError>),
-    /// The ensemble's thread has ended without giving a reason.
+    /// The ensemble's thread, or task, has ended without giving a reason.
     Gone,
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for EnsembleError {
             Self::Snapshot(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Failed(error) => write!(f, "the ensemble has stopped serving: {error}"),
-            Self::Gone => f.write_str("the ensemble's thread has died"),
+            Self::Gone => f.write_str("the ensemble has died"),
         }
     }
 }

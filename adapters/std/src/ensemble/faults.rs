@@ -3,32 +3,29 @@
 use std::io;
 use std::time::Duration;
 
-use mio::{Interest, Token};
 use zk_session::server::{Access, ServerId};
 use zk_session::wire::SessionId;
 
 use super::SessionInfo;
 use super::error::EnsembleError;
 use super::front::front;
+use super::net::Net;
 use super::reactor::Reactor;
 use super::state::server_of;
 
 /// How often a cut accepts, to have all that the system keeps for us.
 const CUT_ROUNDS: usize = 16;
 
-impl Reactor {
+impl<N: Net> Reactor<N> {
     /// Starts to listen on the server's port.
-    pub(super) fn start(&mut self, server: usize) -> Result<(), EnsembleError> {
+    pub fn start(&mut self, server: usize) -> Result<(), EnsembleError> {
         let front = front(&mut self.fronts, server)?;
-        let listening = front.port.listen(front.addr).map_err(|error| {
+        let net = &mut self.net;
+        let listening = front.port.listen(front.addr, |listener| net.listen(listener, server));
+        let listening = listening.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", front.addr))
         })?;
-        if let Some(listener) = listening {
-            let token = Token(1 + server);
-            if let Err(error) = self.poll.registry().register(listener, token, Interest::READABLE) {
-                front.port.hold(front.addr);
-                return Err(error.into());
-            }
+        if listening {
             front.pending = true;
             log::debug!("server {server} listens on {}", front.addr);
         }
@@ -36,10 +33,10 @@ impl Reactor {
     }
 
     /// Closes the server's listener and connections. A frozen one is not frozen any more.
-    pub(super) fn stop(&mut self, server: usize) -> Result<(), EnsembleError> {
+    pub fn stop(&mut self, server: usize) -> Result<(), EnsembleError> {
         let front = front(&mut self.fronts, server)?;
         if let Some(listener) = front.port.listener() {
-            let _ = self.poll.registry().deregister(listener); // closing it does the same
+            self.net.forget_listener(listener);
         }
         front.port.hold(front.addr);
         (front.pending, front.pause, front.frozen) = (false, None, false);
@@ -52,7 +49,7 @@ impl Reactor {
     }
 
     /// Closes the server's connections, also those that are not accepted yet.
-    pub(super) fn cut(&mut self, server: usize) -> Result<(), EnsembleError> {
+    pub fn cut(&mut self, server: usize) -> Result<(), EnsembleError> {
         let front = front(&mut self.fronts, server)?;
         (front.pending, front.pause) = (front.port.listener().is_some(), None);
         let (id, frozen) = (front.id, std::mem::take(&mut front.frozen));
@@ -67,30 +64,26 @@ impl Reactor {
     }
 
     /// From now on bytes take that long, each way.
-    pub(super) fn delay(&mut self, server: usize, delay: Duration) -> Result<(), EnsembleError> {
+    pub fn delay(&mut self, server: usize, delay: Duration) -> Result<(), EnsembleError> {
         front(&mut self.fronts, server)?.delay = delay;
         Ok(())
     }
 
     /// The server loses its quorum, or is part of it again.
-    pub(super) fn set_access(
-        &mut self,
-        server: usize,
-        access: Access,
-    ) -> Result<(), EnsembleError> {
+    pub fn set_access(&mut self, server: usize, access: Access) -> Result<(), EnsembleError> {
         let id = front(&mut self.fronts, server)?.id;
         self.state.engine.set_access(self.state.clock.now(), id, access);
         Ok(())
     }
 
     /// The server does nothing any more; what comes to it waits.
-    pub(super) fn freeze(&mut self, server: usize) -> Result<(), EnsembleError> {
+    pub fn freeze(&mut self, server: usize) -> Result<(), EnsembleError> {
         front(&mut self.fronts, server)?.frozen = true;
         Ok(())
     }
 
     /// The server goes on with what has come to it, and with what it was to send.
-    pub(super) fn thaw(&mut self, server: usize) -> Result<(), EnsembleError> {
+    pub fn thaw(&mut self, server: usize) -> Result<(), EnsembleError> {
         let front = front(&mut self.fronts, server)?;
         front.frozen = false;
         let conns: Vec<_> = self.state.engine.connections(front.id).collect();
@@ -103,12 +96,12 @@ impl Reactor {
     }
 
     /// Expires a session and closes its connection.
-    pub(super) fn expire(&mut self, session_id: SessionId) -> bool {
+    pub fn expire(&mut self, session_id: SessionId) -> bool {
         self.state.expire(session_id)
     }
 
     /// Drops the connections of a session; whether there were any.
-    pub(super) fn drop_connection(&mut self, session_id: SessionId) -> Result<bool, EnsembleError> {
+    pub fn drop_connection(&mut self, session_id: SessionId) -> Result<bool, EnsembleError> {
         if !self.state.engine.is_alive(session_id) {
             return Err(EnsembleError::NoSession(session_id));
         }
@@ -118,27 +111,23 @@ impl Reactor {
     }
 
     /// Lets a server speak for a session.
-    pub(super) fn move_session(
-        &mut self,
-        session_id: SessionId,
-        to: usize,
-    ) -> Result<(), EnsembleError> {
+    pub fn move_session(&mut self, session_id: SessionId, to: usize) -> Result<(), EnsembleError> {
         let id = front(&mut self.fronts, to)?.id;
         self.state.move_session(session_id, id)
     }
 
     /// Forgets everything.
-    pub(super) fn wipe(&mut self) {
+    pub fn wipe(&mut self) {
         self.state.engine.wipe(self.state.clock.now());
     }
 
     /// All sessions.
-    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+    pub fn sessions(&self) -> Vec<SessionInfo> {
         self.state.sessions(&self.servers())
     }
 
     /// The server that has a session's connection.
-    pub(super) fn server_of(&self, session_id: SessionId) -> Option<usize> {
+    pub fn server_of(&self, session_id: SessionId) -> Option<usize> {
         server_of(&self.state.engine.session(session_id)?, &self.servers())
     }
 

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use zk_session::server::ServerId;
 
 use super::error::EnsembleError;
+use super::net::Net;
 use super::port::Port;
 
 /// One front-end server: the engine's name for it, its port and its faults.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct Front<N: Net> {
     pub(super) id: ServerId,
     pub(super) addr: SocketAddr,
-    pub(super) port: Port,
+    pub(super) port: Port<N::Listener>,
     /// There may be connections to accept.
     pub(super) pending: bool,
     /// Not before then.
@@ -24,14 +25,17 @@ pub(super) struct Front {
     pub(super) frozen: bool,
 }
 
-impl Front {
-    pub(super) fn new(id: ServerId, addr: SocketAddr, port: Port) -> Self {
+impl<N: Net> Front<N> {
+    pub(super) fn new(id: ServerId, addr: SocketAddr, port: Port<N::Listener>) -> Self {
         Self { id, addr, port, pending: false, pause: None, delay: Duration::ZERO, frozen: false }
     }
 }
 
 /// A server by its number.
-pub(super) fn front(fronts: &mut [Front], server: usize) -> Result<&mut Front, EnsembleError> {
+pub(super) fn front<N: Net>(
+    fronts: &mut [Front<N>],
+    server: usize,
+) -> Result<&mut Front<N>, EnsembleError> {
     let servers = fronts.len();
     fronts.get_mut(server).ok_or(EnsembleError::NoServer { server, servers })
 }

@@ -3,12 +3,15 @@
 //! One thread owns the engine (`zk_session::server::Engine`: sessions, znodes and watches of the
 //! whole ensemble) and all sockets, and moves bytes and time between them. Handles send it commands
 //! and wait for the answer, so that what a call says has happened when it returns.
+//!
+//! All but the thread's loop and the handle serves other loops as well, see [`parts`].
 
 mod builder;
 mod error;
 mod faults;
 mod front;
 mod lines;
+mod net;
 mod port;
 mod reactor;
 mod snapshot;
@@ -16,6 +19,7 @@ mod sockets;
 mod state;
 #[cfg(feature = "durable")]
 mod store;
+mod thread;
 mod transfer;
 
 use std::fmt;
@@ -26,7 +30,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mio::Waker;
+use mio::{Poll, Waker};
 use zk_session::server::Access;
 use zk_session::wire::SessionId;
 
@@ -35,6 +39,15 @@ pub use error::{EnsembleError, SnapshotError, StoreError};
 use reactor::{Answer, Command, Failure, Reactor};
 #[cfg(feature = "durable")]
 pub use store::Fsync;
+use thread::{Polled, Thread, WAKER};
+
+/// What this ensemble is made of, for the crates of this workspace that run it in another loop.
+/// Anything in it may change with any version.
+#[doc(hidden)]
+pub mod parts {
+    pub use super::net::{Net, Readiness};
+    pub use super::reactor::{Answer, Command, Failure, Reactor, SETTLE_ROUNDS};
+}
 
 /// A ZooKeeper ensemble on loopback: any number of servers in front of one state.
 ///
@@ -68,7 +81,7 @@ pub use store::Fsync;
 pub struct EmbeddedEnsemble {
     addrs: Vec<SocketAddr>,
     /// Taken only by `drop`; the thread ends when it is gone.
-    commands: Option<Sender<Command>>,
+    commands: Option<Sender<Command<Polled>>>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
     failure: Failure,
@@ -92,6 +105,21 @@ impl EmbeddedEnsemble {
     /// Describes an ensemble; [`EnsembleBuilder::start`] starts it.
     pub fn builder() -> EnsembleBuilder {
         EnsembleBuilder::new()
+    }
+
+    /// Starts the thread of what `assemble` makes.
+    fn run(
+        assemble: impl FnOnce(Polled) -> Result<(Reactor<Polled>, Vec<SocketAddr>), EnsembleError>,
+    ) -> Result<Self, EnsembleError> {
+        let poll = Poll::new()?;
+        let (reactor, addrs) = assemble(Polled(poll.registry().try_clone()?))?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (commands, receiver) = mpsc::channel();
+        let failure = Failure::default();
+        let ours = Thread { reactor, poll, commands: receiver, failure: Failure::clone(&failure) };
+        let thread = std::thread::Builder::new().name("zk-ensemble".into());
+        let thread = thread.spawn(move || ours.run())?;
+        Ok(Self { addrs, commands: Some(commands), waker, thread: Some(thread), failure })
     }
 
     /// The addresses of all servers as clients want them, `host:port,host:port`.
@@ -286,7 +314,7 @@ impl EmbeddedEnsemble {
     /// # Errors
     /// What the writer says; [`Failed`](EnsembleError::Failed), [`Gone`](EnsembleError::Gone).
     pub fn snapshot(&self, writer: impl Write) -> Result<(), EnsembleError> {
-        let bytes = self.call(|reactor| snapshot::write(&reactor.state.engine))?;
+        let bytes = self.call(|reactor| reactor.snapshot())?;
         Ok(snapshot::send(&bytes, writer)?)
     }
 
@@ -303,14 +331,14 @@ impl EmbeddedEnsemble {
     /// Has the thread do something, and waits for its answer.
     fn call<R: Send + 'static>(
         &self,
-        what: impl FnOnce(&mut Reactor) -> R + Send + 'static,
+        what: impl FnOnce(&mut Reactor<Polled>) -> R + Send + 'static,
     ) -> Result<R, EnsembleError> {
         let gone = || match self.failure() {
             Some(failure) => EnsembleError::Failed(failure),
             None => EnsembleError::Gone,
         };
         let (answer, answered) = mpsc::sync_channel(1);
-        let command: Command = Box::new(move |reactor| {
+        let command: Command<Polled> = Box::new(move |reactor| {
             let done = what(reactor);
             let answer: Answer = Box::new(move || {
                 let _ = answer.send(done); // whoever asked waits for it

@@ -1,9 +1,8 @@
 //! A TCP port that stays ours while nobody listens on it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
-use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that the system keeps for us until they are accepted: a whole ensemble's clients
@@ -16,14 +15,14 @@ const BACKLOG: i32 = 4096;
 /// nobody else, neither to a listener that takes any port nor to an outgoing connection. The latter
 /// matters on loopback, where a client that redials a freed port can end up connected to itself.
 #[derive(Debug)]
-pub(super) enum Port {
+pub(super) enum Port<L> {
     /// Connections can be accepted.
-    Listening(TcpListener),
+    Listening(L),
     /// Connections are refused; `None` if the system would not let us bind again.
     Held(Option<Socket>),
 }
 
-impl Port {
+impl<L> Port<L> {
     /// Binds a port without listening on it yet; port 0 takes a free one. Also says which.
     pub(super) fn bind(addr: SocketAddr) -> io::Result<(Self, SocketAddr)> {
         let socket = bound(addr)?;
@@ -32,16 +31,26 @@ impl Port {
         Ok((Self::Held(Some(socket)), addr))
     }
 
-    /// Starts to listen; `None` if it does already.
-    pub(super) fn listen(&mut self, addr: SocketAddr) -> io::Result<Option<&mut TcpListener>> {
-        let Self::Held(held) = self else { return Ok(None) };
+    /// Starts to listen, through what `open` makes of the socket; `false` if it does already.
+    pub(super) fn listen(
+        &mut self,
+        addr: SocketAddr,
+        open: impl FnOnce(TcpListener) -> io::Result<L>,
+    ) -> io::Result<bool> {
+        let Self::Held(held) = self else { return Ok(false) };
         let socket = match held.take() {
             Some(socket) => socket,
             None => bound(addr)?,
         };
         socket.listen(BACKLOG)?;
-        *self = Self::Listening(TcpListener::from_std(socket.into()));
-        Ok(self.listener())
+        match open(socket.into()) {
+            Ok(listener) => *self = Self::Listening(listener),
+            Err(error) => {
+                self.hold(addr);
+                return Err(error);
+            }
+        }
+        Ok(true)
     }
 
     /// Stops listening; connections nobody has accepted are reset.
@@ -57,7 +66,7 @@ impl Port {
     }
 
     /// The listener, if it listens.
-    pub(super) fn listener(&mut self) -> Option<&mut TcpListener> {
+    pub(super) fn listener(&mut self) -> Option<&mut L> {
         match self {
             Self::Listening(listener) => Some(listener),
             Self::Held(_) => None,
@@ -78,7 +87,7 @@ fn bound(addr: SocketAddr) -> io::Result<Socket> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener as StdListener, TcpStream};
+    use std::net::{Ipv4Addr, TcpStream};
 
     use super::*;
 
@@ -87,8 +96,8 @@ mod tests {
         let (mut port, addr) = Port::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         assert!(TcpStream::connect(addr).is_err());
         for _ in 0..3 {
-            assert!(port.listen(addr).unwrap().is_some());
-            assert!(port.listen(addr).unwrap().is_none(), "it listens already");
+            assert!(port.listen(addr, Ok).unwrap());
+            assert!(!port.listen(addr, Ok).unwrap(), "it listens already");
             let client = TcpStream::connect(addr).unwrap();
             port.hold(addr);
             port.hold(addr);
@@ -96,6 +105,6 @@ mod tests {
             drop(client);
         }
         drop(port);
-        StdListener::bind(addr).unwrap();
+        TcpListener::bind(addr).unwrap();
     }
 }

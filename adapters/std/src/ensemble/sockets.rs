@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use zk_session::server::ConnectionId;
 
 use super::lines::Lines;
@@ -15,8 +14,8 @@ const MAX_LINGERING: usize = 1024;
 
 /// One connection's socket.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) stream: TcpStream,
+pub(super) struct Socket<S> {
+    pub(super) stream: S,
     /// The engine's name for it; `None` once the engine has forgotten it and it only lingers until
     /// the peer has seen our last bytes.
     pub(super) conn: Option<ConnectionId>,
@@ -40,9 +39,9 @@ pub(super) struct Socket {
 }
 
 /// All sockets by slot, those with work to do, and those that will be closed soon.
-#[derive(Debug, Default)]
-pub(super) struct Sockets {
-    slots: Vec<Option<Socket>>,
+#[derive(Debug)]
+pub(super) struct Sockets<S> {
+    slots: Vec<Option<Socket<S>>>,
     free: Vec<usize>,
     /// Slot of each of the engine's connections, by its index.
     by_conn: Vec<Option<(ConnectionId, usize)>>,
@@ -51,13 +50,26 @@ pub(super) struct Sockets {
     next_serial: u64,
 }
 
-impl Sockets {
+impl<S> Default for Sockets<S> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_conn: Vec::new(),
+            busy: VecDeque::new(),
+            leaving: VecDeque::new(),
+            next_serial: 0,
+        }
+    }
+}
+
+impl<S> Sockets<S> {
     /// The slot that the next [`insert`](Self::insert) will use.
     pub(super) fn next_slot(&self) -> usize {
         self.free.last().copied().unwrap_or(self.slots.len())
     }
 
-    pub(super) fn insert(&mut self, stream: TcpStream, server: usize, conn: ConnectionId) {
+    pub(super) fn insert(&mut self, stream: S, server: usize, conn: ConnectionId) {
         self.next_serial = self.next_serial.wrapping_add(1);
         let socket = Socket {
             stream,
@@ -91,7 +103,7 @@ impl Sockets {
         }
     }
 
-    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Socket> {
+    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Socket<S>> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
@@ -103,7 +115,7 @@ impl Sockets {
     }
 
     /// Takes the socket out.
-    pub(super) fn remove(&mut self, slot: usize) -> Option<Socket> {
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Socket<S>> {
         let socket = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
         if let Some(conn) = socket.conn {

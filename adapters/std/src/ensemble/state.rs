@@ -12,6 +12,7 @@ use super::store::Store;
 use crate::clock::Clock;
 
 /// What a loop carries bytes and time for.
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) engine: Engine,
     pub(super) clock: Clock,
@@ -36,6 +37,14 @@ impl State {
         self.engine.set_data_dir(store.dir().display().to_string());
         self.engine.set_data_size(store.size());
         self.store = Some(store);
+    }
+
+    /// Whether something has changed that [`commit`](Self::commit) keeps.
+    pub(super) fn has_to_keep(&self) -> bool {
+        #[cfg(feature = "durable")]
+        return self.store.is_some() && self.engine.poll_changes().next().is_some();
+        #[cfg(not(feature = "durable"))]
+        false
     }
 
     /// Keeps what has changed since the last time. What clients are to be told of it may be sent

@@ -10,24 +10,21 @@
 
 use std::cmp::Reverse;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use zk_session::server::{CloseReason, ConnectionId, ServerLink};
 
+use super::net::Net;
 use super::reactor::Reactor;
 
 /// Bytes read from one connection before it is another's turn.
 const READ_BUDGET: usize = 32 * 1024;
 /// Bytes written to one connection before it is another's turn.
 const WRITE_BUDGET: usize = 256 * 1024;
-/// Whether a read that does not fill the buffer means that the poll will tell of what comes next.
-/// So it is for epoll and kqueue; elsewhere one has to read until it would block.
-const SHORT_READ_ENDS: bool = cfg!(unix);
 
-impl Reactor {
+impl<N: Net> Reactor<N> {
     /// Gives one socket its turn. What there is to write waits until all have had theirs.
-    pub(super) fn serve(&mut self, slot: usize) {
+    pub(super) fn serve_socket(&mut self, slot: usize) {
         let Some(socket) = self.sockets.get(slot) else { return };
         let Some(conn) = socket.conn else { return self.swallow(slot) };
         let (is_delayed, server) = (socket.lines.is_some(), socket.server);
@@ -64,7 +61,7 @@ impl Reactor {
                     return;
                 }
                 Ok(taken) => {
-                    socket.readable = ending || !SHORT_READ_ENDS || taken == offered;
+                    socket.readable = ending || !N::SHORT_READ_ENDS || taken == offered;
                     budget = budget.saturating_sub(taken);
                     self.state.engine.handle_received(self.state.clock.now(), conn, taken);
                 }
@@ -253,7 +250,7 @@ impl Reactor {
         self.state.engine.handle_disconnected(self.state.clock.now(), conn);
         self.sockets.forget(slot);
         let Some(socket) = self.sockets.get(slot) else { return };
-        match socket.stream.shutdown(Shutdown::Write) {
+        match self.net.shut_down(&mut socket.stream) {
             Ok(()) => {
                 self.sockets.leave_soon(slot);
                 self.sockets.mark(slot);
@@ -298,7 +295,7 @@ impl Reactor {
         if let Some(conn) = socket.conn {
             self.state.engine.handle_disconnected(self.state.clock.now(), conn);
         }
-        let _ = self.poll.registry().deregister(&mut socket.stream); // closing it does the same
+        self.net.forget(&mut socket.stream);
     }
 }
 
