@@ -79,7 +79,7 @@ impl Thread {
                 Ok(false) => return,
                 Err(error) => {
                     log::error!("embedded ensemble stops serving: {error}");
-                    let _ = self.failure.set(Arc::new(error)); // there is no other
+                    let _ = self.failure.set(Arc::new(error)); // unless it is that already
                     return;
                 }
             }
@@ -134,7 +134,9 @@ impl Thread {
 
     fn settle(&mut self) -> Result<(), EnsembleError> {
         for _ in 0..SETTLE_ROUNDS {
-            if self.reactor.settle()? {
+            // Whoever waits for an answer learns of the failure, so it is set before they are told.
+            let failed = |error: &EnsembleError| drop(self.failure.set(Arc::new(error.clone())));
+            if self.reactor.settle().inspect_err(failed)? {
                 break;
             }
         }
