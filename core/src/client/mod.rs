@@ -59,6 +59,7 @@ mod debug;
 mod event;
 mod expiry;
 mod handshake;
+mod held;
 mod host_lists;
 mod hosts;
 mod inflight;
@@ -82,6 +83,7 @@ pub use connect_string::{
     ConnectString, ConnectStringError, ConnectStringErrorKind, DEFAULT_PORT, Host,
 };
 pub use event::{Cause, Event, ExpiryReason, KeeperState};
+pub use held::{Held, HeldReply};
 pub use host_lists::HostsUpdate;
 pub use hosts::HostIndex;
 pub use inflight::InFlight;

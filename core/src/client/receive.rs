@@ -27,16 +27,17 @@ pub(super) enum Found {
 }
 
 /// A reply to the oldest request in flight.
+#[derive(Debug)]
 pub(super) struct Answer {
-    xid: Xid,
-    op: OpCode,
+    pub(super) xid: Xid,
+    pub(super) op: OpCode,
     zxid: Zxid,
     err: i32,
-    body: Range<usize>,
+    pub(super) body: Range<usize>,
 }
 
 /// What the quick look at the receive buffer of a connected session finds.
-enum Look {
+pub(super) enum Look {
     /// The usual, without any detour.
     Answer(Answer),
     /// Nothing yet.
@@ -84,7 +85,7 @@ impl ClientSession<'_> {
 
     /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
     #[inline]
-    fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Look {
         match self.next_frame() {
             NextFrame::Partial => Look::Idle,
             NextFrame::Whole(frame) => match self.answer(&frame) {
@@ -106,7 +107,7 @@ impl ClientSession<'_> {
 
     /// The next event of a session that is not connected.
     #[cold]
-    fn next_unconnected(&mut self) -> Step {
+    pub(super) fn next_unconnected(&mut self) -> Step {
         if let Phase::Authenticating(exchange) = self.phase {
             if let Some(step) = self.next_turn(exchange) {
                 return step;
@@ -209,7 +210,7 @@ impl ClientSession<'_> {
     }
 
     #[cold]
-    fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
+    pub(super) fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
         match frame {
             NextFrame::Partial => Step::Idle,
             NextFrame::Whole(frame) if readable == Readable::Handshake => self.on_handshake(frame),
@@ -447,7 +448,7 @@ impl ClientSession<'_> {
     }
 
     #[cold]
-    fn lend(&self, found: Found) -> Event<'_> {
+    pub(super) fn lend(&self, found: Found) -> Event<'_> {
         match found {
             Found::State { state, cause } => Event::State { state, cause },
             Found::WatchesLost { error } => Event::WatchesLost { error },
@@ -474,14 +475,17 @@ impl ClientSession<'_> {
 
     #[cold]
     fn lend_rare_answer(&self, answer: Answer) -> Event<'_> {
-        let Answer { xid, op, zxid, err, body } = answer;
-        let result = match ErrorCode::from_wire(err) {
+        Event::Reply { xid: answer.xid, zxid: answer.zxid, result: self.answer_of(&answer) }
+    }
+
+    /// What an answer says.
+    pub(super) fn answer_of(&self, answer: &Answer) -> Result<Reply<'_>, OpError> {
+        match ErrorCode::from_wire(answer.err) {
             Some(code) => Err(OpError::Server(code)),
             // Znodes are named as the application does.
-            None => Reply::decode(op, self.inbox.frame(body))
+            None => Reply::decode(answer.op, self.inbox.frame(answer.body.clone()))
                 .map(|reply| reply.below(self.chroot()))
                 .map_err(OpError::from),
-        };
-        Event::Reply { xid, zxid, result }
+        }
     }
 }
