@@ -10,6 +10,7 @@
 //! | [`wire`] | bytes ⇄ records: no state, no time |
 //! | [`client`] | the client's session |
 //! | `server` | connections, session tracker and, with `alloc`, a whole ensemble's state |
+//! | `owned` | replies on the heap, for applications (feature `alloc`) |
 //! | `sim` | sessions, networks and an ensemble in virtual time (feature `sim`) |
 //! | [`storage`] | the caller's memory: lent arrays or, with `alloc`, an owned heap with limits |
 //!
@@ -29,6 +30,8 @@ mod trace;
 pub mod client;
 pub mod error;
 pub mod machine;
+#[cfg(feature = "alloc")]
+pub mod owned;
 pub mod path;
 mod rng;
 #[cfg(feature = "server")]

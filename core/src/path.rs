@@ -86,6 +86,26 @@ pub(crate) fn check(path: &[u8], last: Last) -> Result<(), PathError> {
     if is_usual(path) { Ok(()) } else { check_rules(path, last) }
 }
 
+/// What a path is called by whoever sees `chroot` as the root: `/` for the chroot itself, `None` for
+/// what lies elsewhere. The empty chroot is the root.
+pub fn below<'p>(path: &'p str, chroot: &str) -> Option<&'p str> {
+    crate::wire::below(path.as_bytes(), chroot).and_then(|own| core::str::from_utf8(own).ok())
+}
+
+/// The reverse of [`below`]: what a path below `chroot` is called by whoever sees the whole tree.
+/// Paths are not checked; one that does not begin with a slash stays as it is.
+#[cfg(feature = "alloc")]
+pub fn join<'p>(chroot: &str, path: &'p str) -> alloc::borrow::Cow<'p, str> {
+    if chroot.is_empty() || !path.starts_with('/') {
+        return path.into();
+    }
+    let mut whole = alloc::string::String::from(chroot);
+    if path != "/" {
+        whole.push_str(path);
+    }
+    whole.into()
+}
+
 /// Bytes of a word.
 const WORD: usize = 8;
 
@@ -283,6 +303,19 @@ mod tests {
             let good = check_rules(&path, Last::Plain).is_ok();
             assert_eq!(is_usual(&path), good && byte.is_ascii(), "{byte:02x}");
         }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn what_is_joined_is_found_below_again() {
+        for chroot in ["", "/a", "/a/b"] {
+            for path in ["/", "/x", "/x/y"] {
+                assert_eq!(below(&join(chroot, path), chroot), Some(path));
+            }
+        }
+        assert_eq!(join("/a", "/"), "/a");
+        assert_eq!(join("/a", "no path"), "no path");
+        assert_eq!(below("/apple", "/app"), None);
     }
 
     #[test]

@@ -269,6 +269,15 @@ impl<'b> ClientSession<'b> {
         self.phase = Phase::Backoff { until: self.clock.after(delay) };
     }
 
+    /// Gives back what owned buffers have grown by, as far as nothing lies in them: for sessions that
+    /// are idle. They grow again as they are needed; lent memory is left alone.
+    #[cfg(feature = "alloc")]
+    pub fn shrink(&mut self) {
+        self.inbox.shrink(0);
+        self.outbox.shrink(0);
+        self.in_flight.shrink();
+    }
+
     /// Whether the end has come, told or not.
     pub(super) const fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ended | Phase::Draining { after: After::End(..), .. })

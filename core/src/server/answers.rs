@@ -230,7 +230,9 @@ impl<'b> Answers<'b> {
     /// Gives back what the transmit buffer has grown by, as far as nothing is pending there.
     #[cfg(feature = "alloc")]
     pub(super) fn shrink(&mut self) {
-        self.outbox.shrink();
+        /// What it keeps, for answers to pings and the like.
+        const KEPT: usize = 512;
+        self.outbox.shrink(KEPT);
     }
 
     pub(super) fn transmitted(&mut self, n: usize) {

@@ -69,7 +69,7 @@ impl<'b> Buf<'b> {
     }
 
     /// Gives memory beyond the first `len` bytes back to the heap, if it came from there.
-    #[cfg(all(feature = "alloc", feature = "server"))]
+    #[cfg(feature = "alloc")]
     pub(crate) fn give_back(&mut self, len: usize) {
         if let Self::Owned { bytes, .. } = self {
             if bytes.len() > len {

@@ -32,7 +32,7 @@ pub(crate) enum NextFrame {
 }
 
 /// The least an owned buffer offers to a read.
-const READ_STEP: usize = 2048;
+pub(crate) const READ_STEP: usize = 2048;
 
 /// How much of a frame's length is believed before its bytes follow.
 const BELIEVED: usize = 16 << 10;
@@ -186,17 +186,17 @@ impl<'b> Inbox<'b> {
     }
 
     /// Whether nothing waits to be pulled.
-    #[cfg(all(feature = "alloc", feature = "server"))]
+    #[cfg(feature = "alloc")]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.saturating_add(self.lent) == self.tail
     }
 
-    /// Gives back what an owned buffer has grown by, while nothing lies in it.
-    #[cfg(all(feature = "alloc", feature = "server"))]
-    pub(crate) fn shrink(&mut self) {
+    /// Gives back what an owned buffer has grown by beyond `kept` bytes, while nothing lies in it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn shrink(&mut self, kept: usize) {
         if self.is_empty() {
             (self.head, self.tail, self.lent, self.filled) = (0, 0, 0, false);
-            self.buf.give_back(READ_STEP);
+            self.buf.give_back(kept);
         }
     }
 
@@ -221,23 +221,23 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "alloc", feature = "server"))]
+    #[cfg(feature = "alloc")]
     fn an_owned_inbox_shrinks_only_while_it_is_empty() {
         let mut inbox = Inbox::new(Buf::owned(1 << 20));
         let mut large = alloc::vec![0; 4 + 50_000];
         large[..4].copy_from_slice(&50_000_u32.to_be_bytes());
         feed(&mut inbox, &large[..40_000]);
-        inbox.shrink();
+        inbox.shrink(READ_STEP);
         feed(&mut inbox, &large[40_000..]);
         let NextFrame::Whole(range) = inbox.next(1 << 20, 0) else { panic!() };
         assert_eq!(range.len(), 50_000);
         feed(&mut inbox, &[0, 0, 0, 1]);
-        inbox.shrink();
+        inbox.shrink(READ_STEP);
         assert!(inbox.buf.bytes().len() >= 50_000, "there is half a frame in it");
         feed(&mut inbox, &[7]);
         let NextFrame::Whole(range) = inbox.next(99, 0) else { panic!() };
         assert_eq!(inbox.frame(range), [7]);
-        inbox.shrink();
+        inbox.shrink(READ_STEP);
         assert_eq!(inbox.buf.bytes().len(), READ_STEP);
         feed(&mut inbox, &large);
         assert!(matches!(inbox.next(1 << 20, 0), NextFrame::Whole(range) if range.len() == 50_000));

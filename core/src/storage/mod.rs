@@ -12,6 +12,8 @@ mod text;
 
 pub(crate) use buf::Buf;
 pub use fixed::{Fixed, Limits, Storage};
+#[cfg(all(feature = "alloc", feature = "server"))]
+pub(crate) use inbox::READ_STEP;
 pub(crate) use inbox::{Inbox, NextFrame};
 pub(crate) use outbox::{NoRoom, Outbox};
 pub(crate) use queue::Queue;

@@ -19,10 +19,6 @@ pub(crate) struct NoRoom {
     pub(crate) free: usize,
 }
 
-/// What an owned buffer keeps when it shrinks.
-#[cfg(all(feature = "alloc", feature = "server"))]
-const KEPT: usize = 512;
-
 impl<'b> Outbox<'b> {
     pub(crate) const fn new(buf: Buf<'b>) -> Self {
         Self { buf, head: 0, tail: 0 }
@@ -161,12 +157,13 @@ impl<'b> Outbox<'b> {
         }
     }
 
-    /// Gives back what an owned buffer has grown by, as far as nothing is pending there.
-    #[cfg(all(feature = "alloc", feature = "server"))]
-    pub(crate) fn shrink(&mut self) {
-        if self.buf.bytes().len() > KEPT {
+    /// Gives back what an owned buffer has grown by beyond `kept` bytes, as far as nothing is pending
+    /// there.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn shrink(&mut self, kept: usize) {
+        if self.buf.bytes().len() > kept {
             self.make_room(0);
-            self.buf.give_back(self.tail.max(KEPT));
+            self.buf.give_back(self.tail.max(kept));
         }
     }
 
@@ -183,6 +180,9 @@ impl<'b> Outbox<'b> {
 mod tests {
     use super::*;
 
+    #[cfg(all(feature = "alloc", feature = "server"))]
+    const KEPT: usize = 512;
+
     #[test]
     #[cfg(all(feature = "alloc", feature = "server"))]
     fn an_owned_outbox_shrinks_to_what_is_pending() {
@@ -190,13 +190,13 @@ mod tests {
         outbox.raw(&[1; 50_000]).unwrap();
         outbox.raw(&[2; 1000]).unwrap();
         outbox.transmitted(50_000);
-        outbox.shrink();
+        outbox.shrink(KEPT);
         assert_eq!(outbox.pending(), [2; 1000]);
         assert_eq!(outbox.buf.bytes().len(), 1000);
         outbox.raw(&[3; 5]).unwrap();
         assert_eq!(outbox.pending().len(), 1005);
         outbox.transmitted(1005);
-        outbox.shrink();
+        outbox.shrink(KEPT);
         assert_eq!(outbox.buf.bytes().len(), KEPT);
         outbox.raw(&[4; 600]).unwrap();
         assert_eq!(outbox.pending(), [4; 600]);

@@ -104,6 +104,16 @@ impl<T> Queue<'_, T> {
         }
     }
 
+    /// Gives back what an owned queue has grown by, while nothing waits in it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn shrink(&mut self) {
+        if let Self::Owned { items, .. } = self {
+            if items.is_empty() {
+                *items = VecDeque::new();
+            }
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         while self.pop().is_some() {}
     }

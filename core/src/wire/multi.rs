@@ -148,6 +148,28 @@ impl<'a> MultiOp<'a> {
         }
     }
 
+    /// The same item about another znode.
+    #[must_use]
+    pub fn with_path<'b>(self, path: &'b str) -> MultiOp<'b>
+    where
+        'a: 'b,
+    {
+        let mut item: MultiOp<'b> = self;
+        let named = match &mut item {
+            MultiOp::Create(create)
+            | MultiOp::Create2(create)
+            | MultiOp::CreateContainer(create)
+            | MultiOp::CreateTtl(CreateTtl { create, .. }) => &mut create.path,
+            MultiOp::Delete { path, .. }
+            | MultiOp::SetData { path, .. }
+            | MultiOp::Check { path, .. }
+            | MultiOp::GetChildren { path, .. }
+            | MultiOp::GetData { path, .. } => path,
+        };
+        *named = path.into();
+        item
+    }
+
     /// The flags of a create; 0 for other items.
     pub const fn flags(&self) -> i32 {
         match self {

@@ -1,6 +1,5 @@
 //! A client on plain threads: any number of application threads share one session.
 
-mod answer;
 mod driver;
 mod error;
 mod events;
@@ -20,10 +19,10 @@ use zk_session::client::{ClientConfig, ClientSession, HostsUpdate, KeeperState};
 use zk_session::storage::{Limits, Storage};
 use zk_session::wire::{Request, SessionId};
 
-pub use answer::{AclEntry, Answer, Identity, ItemAnswer};
 pub use error::{Error, ErrorKind};
 pub use events::{Events, SessionEvent, Transition};
 pub use pending::{Pending, Pipeline};
+pub use zk_session::owned::{AclEntry, Answer, Identity, ItemAnswer};
 
 use crate::clock::{Clock, millis, random_seed};
 use shared::Shared;

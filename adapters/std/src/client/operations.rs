@@ -8,8 +8,8 @@ use zk_session::wire::{
     WatcherType,
 };
 
-use super::answer::{AclEntry, Answer, Identity, ItemAnswer};
 use super::{Client, Error, ErrorKind};
+use zk_session::owned::{AclEntry, Answer, Identity, ItemAnswer};
 
 impl Client {
     /// Creates a znode that is open to anyone; returns its path, with the digits of a sequential

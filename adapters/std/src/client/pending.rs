@@ -7,9 +7,9 @@ use zk_session::OpError;
 use zk_session::wire::Request;
 
 use super::Client;
-use super::answer::Answer;
 use super::error::Error;
 use super::shared::Shared;
+use zk_session::owned::Answer;
 
 /// The answer to a submitted request, on its way. Dropping it forgets the answer, not the request.
 #[must_use = "the answer tells whether the request succeeded"]

@@ -10,9 +10,9 @@ use zk_session::client::{ClientSession, Event};
 use zk_session::wire::Xid;
 use zk_session::{Machine, OpError};
 
-use super::answer::Answer;
 use super::events::{Queue, SessionEvent, Transition};
 use crate::clock::Clock;
+use zk_session::owned::Answer;
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,

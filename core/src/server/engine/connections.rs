@@ -15,7 +15,7 @@ use crate::server::connection::ServerConnection;
 use crate::server::event::{CloseReason, ServerLink};
 use crate::server::sasl::SaslExchange;
 use crate::server::tracker::{ServerId, SessionRef, bucket};
-use crate::storage::{Buf, Inbox};
+use crate::storage::{Buf, Inbox, READ_STEP};
 use crate::time::{Duration, Instant};
 use crate::wire::{EventType, LENGTH_BYTES, Zxid};
 
@@ -102,7 +102,7 @@ impl Conn {
         if !inbox.is_empty() || answers.pending().len() > SMALL {
             self.large_at = now;
         } else if now.since(self.large_at) >= LARGE_STAYS {
-            inbox.shrink();
+            inbox.shrink(READ_STEP);
             answers.shrink();
         }
     }

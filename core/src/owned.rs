@@ -1,7 +1,11 @@
-//! Replies that have left the receive buffer.
+//! Replies that have left the receive buffer: what adapters hand to applications.
 
-use zk_session::ErrorCode;
-use zk_session::wire::{Acl, ClientInfo, MultiResult, Perms, Reply, Stat, Ustring};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::ErrorCode;
+use crate::wire::{Acl, ClientInfo, MultiResult, Perms, Reply, Stat, Ustring, Writer};
 
 /// A reply's body, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub enum Answer {
     Multi(Vec<ItemAnswer>),
     /// Who the connection is: whoAmI.
     WhoAmI(Vec<Identity>),
-    /// A reply that the core has learned of and this adapter has not: its encoded body.
+    /// A reply of a kind that has no owned form: its encoded body.
     Raw(Vec<u8>),
 }
 
@@ -85,7 +89,7 @@ pub enum ItemAnswer {
 
 impl Answer {
     /// Copies a reply.
-    pub(crate) fn from_reply(reply: &Reply<'_>) -> Self {
+    pub fn from_reply(reply: &Reply<'_>) -> Self {
         match reply {
             Reply::Empty | Reply::AddWatch(_) => Self::Empty,
             Reply::Path(path) => Self::Path(text(*path)),
@@ -131,15 +135,13 @@ fn item(result: MultiResult<'_>) -> ItemAnswer {
             None | Some(ErrorCode::RuntimeInconsistency) => ItemAnswer::RolledBack,
             Some(code) => ItemAnswer::Failed(code),
         },
-        // A result that the core has learned of and this adapter has not.
-        _ => ItemAnswer::Failed(ErrorCode::MarshallingError),
     }
 }
 
 fn encoded(reply: &Reply<'_>) -> Vec<u8> {
-    let mut measure = zk_session::wire::Writer::new(&mut []);
+    let mut measure = Writer::new(&mut []);
     reply.encode(&mut measure);
     let mut bytes = vec![0; measure.len()];
-    reply.encode(&mut zk_session::wire::Writer::new(&mut bytes));
+    reply.encode(&mut Writer::new(&mut bytes));
     bytes
 }
