@@ -1,0 +1,89 @@
+//! ZooKeeper sessions on tokio: a [`Client`] that any number of tasks share. It only carries bytes
+//! and time for the machines of `zk_session`, which decide everything.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ensemble = zk_session_std::EmbeddedEnsemble::builder().servers(3).start()?;
+//! # let hosts = ensemble.connect_string();
+//! use zk_session_tokio::Client;
+//!
+//! let client = Client::connect(hosts).await?; // "h1:2181,h2:2181,h3:2181/app"
+//! client.create("/config", b"v1").await?;
+//! let (node, mut watch) = client.get("/config").watch().await?;
+//! client.set("/config", b"v2").version(node.stat.version).await?;
+//! let (kind, path) = watch.changed().await.expect("the session lives");
+//! println!("{kind:?} {path}");
+//! client.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Requests
+//! Each operation is a method of [`Client`] that returns a [`Call`]: options are added to it, and
+//! `.await` or [`send`](Call::send) makes the request. *Making* it is what orders it: requests leave
+//! in the order in which `.await` was reached or `send` was called, whichever tasks they come from,
+//! and the server answers them in that order. `send` returns a [`Pending`] future that need not be
+//! awaited at once, so that one task can have any number of requests under way; `join!` and its kin do
+//! the same with calls.
+//!
+//! *Dropping* the future of a request forgets its answer and nothing else: not the session, not the
+//! request, unless it has not left yet, when it never will. [`deadline`](Call::deadline) bounds the
+//! wait, and with it the request.
+//!
+//! *Without a server* requests wait in a line, in order, until one is connected or the session is over.
+//! The line holds as many as [`Limits::requests`](zk_session::storage::Limits) and as many bytes as
+//! `Limits::transmit`; the futures of further ones wait for room in it, and take their places in the
+//! order in which they are polled. Nothing else is queued: while the session is busy, callers wait.
+//!
+//! *What failed* is an [`Error`] with the operation, the path and an [`ErrorKind`];
+//! [`Error::is_outcome_unknown`] says whether a write may have happened all the same. A request is
+//! never sent twice.
+//!
+//! # Watches
+//! A read with [`watch()`](Call::watch) arms a one-shot watch; [`Client::watch`] adds a persistent one,
+//! or a recursive one. Each is a [`Watch`]: a stream of changes that also tells when the session is
+//! disconnected, connected again or over. Watches are armed again after every reconnect, and what was
+//! missed meanwhile is told. Dropping one removes it.
+//!
+//! # The session
+//! [`Client::states`] is its latest state as a channel, [`Client::transitions`] every change with its
+//! cause and the clocks of that moment. [`Client::ticket`] and [`Client::detach`] leave it to a later
+//! process. A session that is over stays over: connect a new one.
+//!
+//! # Runtime
+//! The session's task runs on the runtime in which the client was started, which needs its I/O and time
+//! drivers enabled; handles may be used from any other. If that runtime is shut down, whatever waits
+//! ends with [`ErrorKind::NoRuntime`], and the ensemble keeps the session until its timeout.
+
+mod builder;
+mod call;
+mod client;
+mod clock;
+mod dial;
+mod driver;
+mod error;
+mod line;
+pub mod op;
+mod pending;
+mod shared;
+mod slots;
+mod states;
+mod transport;
+mod watch;
+mod watches;
+
+pub use builder::ClientBuilder;
+pub use call::Call;
+pub use client::Client;
+pub use error::{Error, ErrorKind};
+pub use pending::Pending;
+pub use states::{Transition, Transitions};
+pub use transport::{Layer, Layered, Stream};
+pub use watch::{Watch, WatchEvent};
+
+pub use zk_session::client::{Cause, KeeperState};
+pub use zk_session::owned::{AclEntry, Identity, ItemAnswer};
+pub use zk_session::storage::Limits;
+pub use zk_session::wire::{Acl, CreateMode, EventType, Perms, SessionId, Stat, WatcherType, Zxid};
+pub use zk_session::{ErrorCode, OpError, SubmitError};

@@ -1,0 +1,161 @@
+//! Requests that the session cannot take yet, in order.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use zk_session::storage::Limits;
+use zk_session::wire::{OpCode, Request, Writer};
+use zk_session::{Instant, SubmitError};
+
+use crate::watches::Wish;
+
+/// A request that has left its caller's memory, with what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    op: OpCode,
+    body: Vec<u8>,
+    /// It is about the ensemble's configuration, which its opcode does not tell.
+    config: bool,
+    /// When it is given up.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) wish: Option<Box<Wish>>,
+}
+
+impl Parcel {
+    pub(crate) fn new(
+        request: &Request<'_>,
+        deadline: Option<Instant>,
+        wish: Option<Box<Wish>>,
+    ) -> Self {
+        let mut measure = Writer::new(&mut []);
+        request.encode(&mut measure);
+        let mut body = vec![0; measure.len()];
+        request.encode(&mut Writer::new(&mut body));
+        let config = matches!(request, Request::GetConfig { .. });
+        Self { op: request.op(), body, config, deadline, wish }
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The request again.
+    pub(crate) fn request(&self) -> Result<Request<'_>, SubmitError> {
+        match Request::decode(self.op, &self.body) {
+            Ok(Request::GetData { watch, .. }) if self.config => Ok(Request::GetConfig { watch }),
+            Ok(request) => Ok(request),
+            // It was encoded above, and reads as it was written.
+            Err(_) => Err(SubmitError::Reserved),
+        }
+    }
+}
+
+/// The line: first come, first served.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    waiting: BTreeMap<u64, (u32, Parcel)>,
+    next: u64,
+    bytes: usize,
+    /// No deadline in the line lies before this.
+    earliest: Option<Instant>,
+    /// Futures that wait for room in the line.
+    outside: BTreeMap<u64, Waker>,
+}
+
+impl Line {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether another request may join.
+    pub(crate) fn has_room(&self, limits: &Limits, bytes: usize) -> bool {
+        self.waiting.is_empty()
+            || (self.waiting.len() < limits.requests
+                && self.bytes.saturating_add(bytes) <= limits.transmit)
+    }
+
+    /// The number that the next request in line will get.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(crate) fn join(&mut self, number: u64, place: u32, parcel: Parcel) {
+        self.bytes = self.bytes.saturating_add(parcel.len());
+        self.earliest = [self.earliest, parcel.deadline].into_iter().flatten().min();
+        self.waiting.insert(number, (place, parcel));
+    }
+
+    /// The request at the head of the line.
+    pub(crate) fn first(&self) -> Option<(u64, u32, &Parcel)> {
+        self.waiting.first_key_value().map(|(number, (place, parcel))| (*number, *place, parcel))
+    }
+
+    pub(crate) fn leave(&mut self, number: u64) {
+        if let Some((_, parcel)) = self.waiting.remove(&number) {
+            self.bytes = self.bytes.saturating_sub(parcel.len());
+            if self.waiting.is_empty() {
+                (self.bytes, self.earliest) = (0, None);
+            }
+        }
+    }
+
+    /// Takes everybody out: their places.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = u32> + use<> {
+        (self.bytes, self.earliest) = (0, None);
+        std::mem::take(&mut self.waiting).into_values().map(|(place, _)| place)
+    }
+
+    /// When the line is to be looked at again for a deadline.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Takes out those whose deadline has passed: their places.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<u32> {
+        if self.earliest.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let late = |parcel: &Parcel| parcel.deadline.is_some_and(|at| at <= now);
+        let numbers: Vec<(u64, u32)> = self
+            .waiting
+            .iter()
+            .filter(|(_, (_, parcel))| late(parcel))
+            .map(|(number, (place, _))| (*number, *place))
+            .collect();
+        for (number, _) in &numbers {
+            self.leave(*number);
+        }
+        self.earliest = self.waiting.values().filter_map(|(_, parcel)| parcel.deadline).min();
+        numbers.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// A future waits for room; the earlier its number, the earlier its turn.
+    pub(crate) fn wait_outside(&mut self, number: u64, waker: Waker) {
+        self.outside.insert(number, waker);
+    }
+
+    /// The future waits no longer.
+    pub(crate) fn gone_outside(&mut self, number: u64) {
+        self.outside.remove(&number);
+    }
+
+    /// Wakes as many of those outside as there is room for.
+    pub(crate) fn call_in(&mut self, limits: &Limits, wakes: &mut Vec<Waker>) {
+        let mut room = limits.requests.saturating_sub(self.waiting.len());
+        if self.bytes >= limits.transmit {
+            return;
+        }
+        while room > 0 {
+            let Some((_, waker)) = self.outside.pop_first() else { return };
+            wakes.push(waker);
+            room -= 1;
+        }
+    }
+
+    /// Wakes all of those outside.
+    pub(crate) fn call_all_in(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(std::mem::take(&mut self.outside).into_values());
+    }
+}

@@ -1,0 +1,255 @@
+//! Answers that are on their way.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use zk_session::OpError;
+use zk_session::owned::Answer;
+use zk_session::wire::OpCode;
+
+use crate::error::{Error, ErrorKind};
+use crate::line::Parcel;
+use crate::shared::{Placed, Shared};
+use crate::slots::{Done, Failure};
+use crate::watch::Watch;
+
+/// The bytes of a path that need no heap.
+const SHORT: usize = 47;
+
+/// The path of a request, kept in case that there is an error to tell.
+enum Label {
+    Short { bytes: [u8; SHORT], len: u8 },
+    Long(Box<str>),
+}
+
+impl Label {
+    fn new(path: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..path.len()), u8::try_from(path.len())) {
+            (Some(to), Ok(len)) => {
+                to.copy_from_slice(path.as_bytes());
+                Self::Short { bytes, len }
+            }
+            _ => Self::Long(path.into()),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Long(path) => path,
+            Self::Short { bytes, len } => {
+                let bytes = bytes.get(..usize::from(*len)).unwrap_or_default();
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// What came of a request, for its operation to take apart.
+#[derive(Debug)]
+pub struct Outcome {
+    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) watch: Option<Watch>,
+    /// What the client that asked calls `/`; `None` for the session's own root.
+    pub(crate) view: Option<Arc<str>>,
+}
+
+impl Outcome {
+    /// The answer, if there is one and it is of the right kind.
+    pub(crate) fn answer<T>(self, take: impl FnOnce(Answer) -> Option<T>) -> Result<T, ErrorKind> {
+        take(self.result?).ok_or(ErrorKind::UnexpectedAnswer)
+    }
+}
+
+/// How an operation makes its result.
+pub(crate) type Finish<T> = fn(Outcome) -> Result<T, ErrorKind>;
+
+enum Place {
+    /// Its answer will be there.
+    At(u32),
+    /// Neither the session nor the line had room for it.
+    Outside {
+        number: u64,
+        parcel: Option<Box<Parcel>>,
+    },
+    Failed(Failure),
+    Taken,
+}
+
+/// A request that was made, and its answer on the way: a future of the operation's result.
+///
+/// Dropping it forgets the answer, not the request; one that has not left yet does not leave.
+#[must_use = "the answer tells whether the request succeeded"]
+pub struct Pending<T> {
+    shared: Arc<Shared>,
+    place: Place,
+    /// The driver has not been told of the request.
+    unflushed: bool,
+    timed: bool,
+    op: OpCode,
+    path: Label,
+    view: Option<Arc<str>>,
+    finish: Finish<T>,
+}
+
+/// What a request is about, for its errors and its answer.
+pub(crate) struct About<'a> {
+    pub(crate) op: OpCode,
+    /// As the caller named it.
+    pub(crate) path: &'a str,
+    pub(crate) view: Option<Arc<str>>,
+    /// It has a deadline, which the driver must know of.
+    pub(crate) timed: bool,
+}
+
+impl<T> Pending<T> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        placed: Placed,
+        about: About<'_>,
+        finish: Finish<T>,
+    ) -> Self {
+        let place = match placed {
+            Placed::At(place) => Place::At(place),
+            Placed::Refused(failure) => Place::Failed(failure),
+            Placed::Outside(parcel) => {
+                let number = shared.lock().line.number();
+                Place::Outside { number, parcel: Some(parcel) }
+            }
+        };
+        let About { op, path, view, timed } = about;
+        let path = Label::new(path);
+        Self { shared, place, unflushed: true, timed, op, path, view, finish }
+    }
+
+    /// Tells the driver that there is a request to send.
+    pub(crate) fn signal(&mut self) {
+        if std::mem::take(&mut self.unflushed) {
+            self.shared.lock().signal();
+        }
+    }
+
+    /// Whether the answer is there, so that awaiting it would not wait.
+    pub fn is_ready(&self) -> bool {
+        match &self.place {
+            Place::At(place) => self.shared.lock().slots.is_answered(*place),
+            Place::Failed(_) => true,
+            Place::Outside { .. } | Place::Taken => false,
+        }
+    }
+
+    /// Lets the request leave, whoever waits for its answer.
+    pub(crate) fn detach(mut self) {
+        if let Place::At(place) = self.place {
+            let mut inner = self.shared.lock();
+            if inner.slots.forget(place) {
+                self.place = Place::Taken;
+            }
+            inner.signal();
+        }
+    }
+
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        let failed = |failure| Done { result: Err(failure), watch: None };
+        if let Place::Outside { number, parcel } = &mut self.place {
+            let mut inner = self.shared.lock();
+            if let Some(waiting) = parcel.take() {
+                match inner.place_parcel(&self.shared.limits, *waiting) {
+                    Placed::At(place) => {
+                        drop(inner);
+                        self.place = Place::At(place);
+                    }
+                    Placed::Refused(failure) => return Poll::Ready(failed(failure)),
+                    Placed::Outside(waiting) => {
+                        inner.line.wait_outside(*number, cx.waker().clone());
+                        drop(inner);
+                        *parcel = Some(waiting);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        match self.place {
+            Place::At(place) => {
+                let mut inner = self.shared.lock();
+                if let Some(done) = inner.slots.take(place, cx.waker()) {
+                    return Poll::Ready(done);
+                }
+                if std::mem::take(&mut self.unflushed) {
+                    if self.timed {
+                        inner.signal();
+                    } else {
+                        inner.flush(&self.shared.clock);
+                    }
+                }
+                Poll::Pending
+            }
+            Place::Failed(failure) => Poll::Ready(failed(failure)),
+            // Polled after its end, as futures must not be.
+            Place::Outside { .. } | Place::Taken => {
+                Poll::Ready(failed(Failure::Op(OpError::SessionClosed)))
+            }
+        }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let this = &mut *self;
+        let Poll::Ready(Done { result, watch }) = this.poll_done(cx) else { return Poll::Pending };
+        this.place = Place::Taken;
+        this.unflushed = false;
+        let view = this.view.take();
+        let watch = watch.map(|watch| watch.seen_from(view.clone()));
+        let finished = (this.finish)(Outcome { result, watch, view });
+        Poll::Ready(finished.map_err(|kind| Error {
+            op: Some(this.op),
+            path: this.path.as_str().to_owned(),
+            kind,
+        }))
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.place, Place::Taken) {
+            Place::At(place) => {
+                let mut inner = self.shared.lock();
+                let (queued, watch) = inner.slots.abandon(place);
+                match queued {
+                    Some(number) => inner.line.leave(number),
+                    None if self.unflushed => inner.signal(),
+                    None => {}
+                }
+                drop(inner);
+                // Not under the lock: it asks for its removal.
+                drop(watch);
+            }
+            Place::Outside { number, .. } => {
+                // Its turn may have come just now: it is the next one's then.
+                let mut inner = self.shared.lock();
+                inner.line.gone_outside(number);
+                let inner = &mut *inner;
+                inner.line.call_in(&self.shared.limits, &mut inner.wakes);
+                if !inner.wakes.is_empty() {
+                    inner.signal();
+                }
+            }
+            Place::Failed(_) | Place::Taken => {}
+        }
+    }
+}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("op", &self.op)
+            .field("path", &self.path.as_str())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,349 @@
+//! What the application's tasks and the session's own task share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use zk_session::client::{ClientSession, Event, KeeperState};
+use zk_session::owned::Answer;
+use zk_session::storage::Limits;
+use zk_session::wire::{Request, Xid};
+use zk_session::{Machine, OpError, SubmitError};
+
+use crate::clock::Clock;
+use crate::line::{Line, Parcel};
+use crate::slots::{Asker, Failure, Slots};
+use crate::states::{Subscriber, Transition};
+use crate::transport::{Layer, Transport};
+use crate::watch::{Queue, Watch};
+use crate::watches::{Watches, Wish};
+
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) layer: Option<Arc<dyn Layer>>,
+    pub(crate) limits: Limits,
+    inner: Mutex<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) session: ClientSession<'static>,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) slots: Slots,
+    pub(crate) line: Line,
+    pub(crate) watches: Watches,
+    /// The session's own task, when it is to be woken.
+    pub(crate) driver: Waker,
+    /// The driver has been woken and has not run since.
+    pub(crate) signalled: bool,
+    /// The driver is gone: nothing will be answered any more.
+    pub(crate) failure: Option<Failure>,
+    /// Whom to wake once the lock is free.
+    pub(crate) wakes: Vec<Waker>,
+    state: Option<tokio::sync::watch::Sender<KeeperState>>,
+    subscribers: Vec<Weak<Subscriber>>,
+    transitions: u64,
+}
+
+/// What became of a request that was handed in.
+pub(crate) enum Placed {
+    /// Its answer will be there.
+    At(u32),
+    /// It cannot be.
+    Refused(Failure),
+    /// Neither the session nor the line has room for it: it may be handed in again later.
+    Outside(Box<Parcel>),
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lock().session.fmt(f)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        session: ClientSession<'static>,
+        clock: Clock,
+        limits: Limits,
+        layer: Option<Arc<dyn Layer>>,
+    ) -> Self {
+        let inner = Mutex::new(Inner {
+            session,
+            transport: None,
+            slots: Slots::default(),
+            line: Line::default(),
+            watches: Watches::default(),
+            driver: Waker::noop().clone(),
+            signalled: false,
+            failure: None,
+            wakes: Vec::new(),
+            state: None,
+            subscribers: Vec::new(),
+            transitions: 0,
+        });
+        Self { clock, layer, limits, inner }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The point of the core's clock that lies so far ahead.
+    pub(crate) fn after(&self, time: Duration) -> zk_session::Instant {
+        self.clock.now().after(crate::clock::millis(time))
+    }
+
+    /// A watch is dropped.
+    pub(crate) fn unwatch(&self, queue: &Arc<Queue>) {
+        let mut inner = self.lock();
+        if let Some(kind) = inner.watches.forget(queue) {
+            let coming = inner.slots.wishes_at(queue.path());
+            inner.watches.remove(queue.path(), kind, &coming);
+            inner.signal();
+        }
+    }
+}
+
+impl Inner {
+    /// Hands a request in: to the session, or to the line before it.
+    pub(crate) fn place(
+        &mut self,
+        limits: &Limits,
+        request: &Request<'_>,
+        deadline: Option<zk_session::Instant>,
+        wish: Option<Box<Wish>>,
+    ) -> Placed {
+        if self.line.is_empty() && self.failure.is_none() {
+            match self.submit(request, deadline) {
+                Ok(xid) => {
+                    let place = self.slots.open(wish, None);
+                    self.slots.sent(xid, place);
+                    return Placed::At(place);
+                }
+                Err(error) if error.is_temporary() => {}
+                Err(error) => return Placed::Refused(Failure::Submit(error)),
+            }
+        }
+        self.place_parcel(limits, Parcel::new(request, deadline, wish))
+    }
+
+    /// Hands a request in that the session cannot take at once.
+    pub(crate) fn place_parcel(&mut self, limits: &Limits, mut parcel: Parcel) -> Placed {
+        if let Some(failure) = self.failure {
+            return Placed::Refused(failure);
+        }
+        if parcel.len() > limits.transmit {
+            let (needed, limit) = (parcel.len(), limits.transmit);
+            return Placed::Refused(Failure::Submit(SubmitError::TooLarge { needed, limit }));
+        }
+        if !self.line.has_room(limits, parcel.len()) {
+            return Placed::Outside(Box::new(parcel));
+        }
+        let number = self.line.number();
+        let place = self.slots.open(parcel.wish.take(), Some(number));
+        self.line.join(number, place, parcel);
+        self.signal();
+        Placed::At(place)
+    }
+
+    fn submit(
+        &mut self,
+        request: &Request<'_>,
+        deadline: Option<zk_session::Instant>,
+    ) -> Result<Xid, SubmitError> {
+        match deadline {
+            None => self.session.submit(request),
+            Some(deadline) => self.session.submit_before(request, deadline),
+        }
+    }
+
+    /// Hands the session what it can take of the line, and of the removals of watches.
+    pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
+        for place in self.line.expired(now) {
+            let wake = self.slots.settle(place, Err(Failure::NotSent), None);
+            self.wakes.extend(wake);
+        }
+        while let Some((path, kind)) = self.watches.removal() {
+            if self
+                .session
+                .submit(&Request::remove_watches(path, *kind))
+                .is_err_and(|e| e.is_temporary())
+            {
+                break;
+            }
+            self.watches.removal_asked();
+        }
+        let waited = !self.line.is_empty();
+        while let Some((number, place, parcel)) = self.line.first() {
+            let submitted = parcel.request().and_then(|request| match parcel.deadline {
+                None => self.session.submit(&request),
+                Some(deadline) => self.session.submit_before(&request, deadline),
+            });
+            match submitted {
+                Ok(xid) => self.slots.sent(xid, place),
+                Err(error) if error.is_temporary() => break,
+                Err(error) => {
+                    let wake = self.slots.settle(place, Err(Failure::Submit(error)), None);
+                    self.wakes.extend(wake);
+                }
+            }
+            self.line.leave(number);
+        }
+        if waited {
+            self.line.call_in(limits, &mut self.wakes);
+        }
+    }
+
+    /// Wakes the driver, unless that has been done.
+    pub(crate) fn signal(&mut self) {
+        if !self.signalled {
+            self.signalled = true;
+            self.driver.wake_by_ref();
+        }
+    }
+
+    /// Sees to it that what was submitted leaves. A request that is alone leaves at once, from here;
+    /// where more are under way or about to come, the driver sends them together.
+    pub(crate) fn flush(&mut self, clock: &Clock) {
+        if self.slots.in_flight() == 1 && !self.slots.has_untaken() && self.line.is_empty() {
+            // If the transport is busy the driver waits for it.
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Some(transport) = &mut self.transport {
+                let bytes = self.session.poll_transmit();
+                if let Poll::Ready(Ok(n @ 1..)) = transport.poll_write(&mut cx, bytes) {
+                    self.session.handle_transmitted(clock.now(), n);
+                    let flushed = transport.poll_flush(&mut cx);
+                    if flushed.is_ready() && self.session.poll_transmit().is_empty() {
+                        return;
+                    }
+                }
+            }
+        }
+        self.signal();
+    }
+
+    /// Pulls every event and hands it to whom it concerns. Never waits for the application. Says
+    /// whether there were any.
+    pub(crate) fn pull_events(&mut self, shared: &Arc<Shared>) -> bool {
+        let mut any = false;
+        loop {
+            let host = self.session.current_host();
+            let Some(event) = self.session.poll_event() else { return any };
+            any = true;
+            match event {
+                Event::Reply { xid, result, .. } => {
+                    let Some(place) = self.slots.answered(xid) else { continue };
+                    let wish = match self.slots.asker(place) {
+                        Asker::Somebody(wish) => wish,
+                        Asker::Nobody(wish) => {
+                            let armed =
+                                wish.and_then(|w| w.armed(&result).map(|kind| (w.path, kind)));
+                            if let Some((path, kind)) = armed {
+                                let coming = self.slots.wishes_at(&path);
+                                self.watches.remove(&path, kind, &coming);
+                            }
+                            continue;
+                        }
+                    };
+                    let watch = wish.and_then(|wish| {
+                        let kind = wish.armed(&result)?;
+                        let queue = self.watches.add(wish.path, kind, wish.buffer);
+                        Some(Watch::new(queue, Arc::downgrade(shared)))
+                    });
+                    let result = match &result {
+                        Ok(reply) => Ok(Answer::from_reply(reply)),
+                        Err(error) => Err(Failure::Op(*error)),
+                    };
+                    let wake = self.slots.settle(place, result, watch);
+                    self.wakes.extend(wake);
+                }
+                Event::Notification { kind, path } => {
+                    self.watches.notify(kind, path, &mut self.wakes);
+                }
+                Event::State { state, cause } => {
+                    self.transitions += 1;
+                    let session = &self.session;
+                    let transition = Transition {
+                        number: self.transitions,
+                        state,
+                        cause,
+                        host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
+                        session_id: session.session_id(),
+                        timeout: Duration::from_millis(session.timeout().as_millis()),
+                        at: Instant::now(),
+                        why: session.why().copied(),
+                    };
+                    log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                    self.tell(&transition);
+                }
+                Event::WatchesLost { .. } => self.watches.lost(&mut self.wakes),
+                _ => {}
+            }
+        }
+    }
+
+    fn tell(&mut self, transition: &Transition) {
+        self.watches.tell(transition.state, &mut self.wakes);
+        let wakes = &mut self.wakes;
+        self.subscribers.retain(|weak| {
+            let Some(subscriber) = weak.upgrade() else { return false };
+            wakes.extend(subscriber.push(transition.clone()));
+            true
+        });
+        if let Some(state) = &self.state {
+            state.send_replace(transition.state);
+        }
+    }
+
+    /// The latest state, as a channel.
+    pub(crate) fn watch_state(&mut self) -> tokio::sync::watch::Receiver<KeeperState> {
+        let now = self.session.state();
+        self.state.get_or_insert_with(|| tokio::sync::watch::Sender::new(now)).subscribe()
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Arc<Subscriber> {
+        let subscriber = Arc::new(Subscriber::default());
+        if self.failure.is_some() {
+            subscriber.end();
+        }
+        self.subscribers.retain(|weak| weak.strong_count() > 0);
+        self.subscribers.push(Arc::downgrade(&subscriber));
+        subscriber
+    }
+
+    /// The driver goes: whatever waits fails.
+    pub(crate) fn end(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+        self.transport = None;
+        let wakes = &mut self.wakes;
+        for place in self.line.clear() {
+            let unsent = match failure {
+                Failure::Op(_) => Failure::Submit(SubmitError::Ended),
+                other => other,
+            };
+            wakes.extend(self.slots.settle(place, Err(unsent), None));
+        }
+        self.line.call_all_in(wakes);
+        self.slots.fail_all(failure, wakes);
+        self.watches.end_all(wakes);
+        for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
+            wakes.extend(subscriber.end());
+        }
+        // Its receivers learn that nothing follows.
+        self.state = None;
+    }
+
+    /// Gives memory back while nothing is under way.
+    pub(crate) fn shrink(&mut self) {
+        self.session.shrink();
+        self.slots.shrink();
+        self.watches.shrink();
+        if self.wakes.is_empty() {
+            self.wakes = Vec::new();
+        }
+    }
+}
+
+/// What a session that is over says to whoever still asks.
+pub(crate) const ENDED: Failure = Failure::Op(OpError::SessionClosed);

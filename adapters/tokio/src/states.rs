@@ -1,0 +1,112 @@
+//! The session's states: each change with its cause, for whoever wants none of them lost.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::time::Instant;
+use zk_session::client::{Cause, KeeperState, Why};
+use zk_session::wire::SessionId;
+
+/// A change of the session's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// Its place among the session's transitions, from 1: a gap tells how many a subscriber missed
+    /// that let [more than 4,096](Transitions) wait.
+    pub number: u64,
+    /// What the state is now.
+    pub state: KeeperState,
+    /// Why.
+    pub cause: Cause,
+    /// The server it is about, as `name:port`.
+    pub host: String,
+    /// The session; none before a server gave one.
+    pub session_id: SessionId,
+    /// The timeout that holds.
+    pub timeout: Duration,
+    /// When.
+    pub at: Instant,
+    pub(crate) why: Option<Why>,
+}
+
+impl Transition {
+    /// The cause with the clocks of that moment; its `Display` is one line for a log.
+    pub const fn why(&self) -> Option<&Why> {
+        self.why.as_ref()
+    }
+}
+
+/// How many transitions wait for a subscriber.
+const KEPT: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Transition>,
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+/// What the session and one subscriber share.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriber(Mutex<Queue>);
+
+impl Subscriber {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a transition, the oldest giving way; returns whom to wake.
+    pub(crate) fn push(&self, transition: Transition) -> Option<Waker> {
+        let mut queue = self.lock();
+        if queue.waiting.len() >= KEPT {
+            queue.waiting.pop_front();
+        }
+        queue.waiting.push_back(transition);
+        queue.waker.take()
+    }
+
+    pub(crate) fn end(&self) -> Option<Waker> {
+        let mut queue = self.lock();
+        queue.ended = true;
+        queue.waker.take()
+    }
+}
+
+/// Every change of the session's state from the subscription on, in order. A [`Stream`].
+///
+/// 4,096 transitions wait for a slow reader before the oldest give way; [`Transition::number`] shows
+/// the gap.
+#[derive(Debug)]
+pub struct Transitions(pub(crate) Arc<Subscriber>);
+
+impl Transitions {
+    /// The next transition; `None` once the session is over and all has been told. Dropping the
+    /// future loses nothing.
+    pub async fn next(&mut self) -> Option<Transition> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transition>> {
+        let mut queue = self.0.lock();
+        if let Some(transition) = queue.waiting.pop_front() {
+            return Poll::Ready(Some(transition));
+        }
+        if queue.ended {
+            return Poll::Ready(None);
+        }
+        queue.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Stream for Transitions {
+    type Item = Transition;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Transition>> {
+        self.poll(cx)
+    }
+}
