@@ -36,9 +36,13 @@ mod connection;
 #[cfg(feature = "alloc")]
 mod engine;
 mod event;
+#[cfg(feature = "alloc")]
+mod modes;
 mod passwd;
 #[cfg(feature = "alloc")]
 mod record;
+#[cfg(feature = "alloc")]
+mod rules;
 #[cfg(feature = "alloc")]
 mod sasl;
 mod slots;

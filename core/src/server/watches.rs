@@ -9,45 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::engine::ConnectionId;
-
-/// Which table a watch stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Table {
-    /// getData and exists.
-    Data,
-    /// getChildren.
-    Child,
-}
-
-/// How long watches stay: a set of modes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Modes(u8);
-
-impl Modes {
-    /// Until it fires.
-    pub(super) const STANDARD: Self = Self(1);
-    /// Until it is removed.
-    pub(super) const PERSISTENT: Self = Self(2);
-    /// Until it is removed, and for all descendants.
-    pub(super) const RECURSIVE: Self = Self(4);
-    pub(super) const ANY: Self = Self(7);
-
-    const fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
+pub(super) use super::modes::{Modes, Table};
 
 type Watchers = BTreeMap<ConnectionId, Modes>;
 type Places = BTreeSet<(Table, Arc<[u8]>)>;
@@ -77,7 +39,7 @@ impl Watches {
             Some((key, _)) => Arc::clone(key),
             None => Arc::from(path),
         };
-        let modes = paths.entry(Arc::clone(&key)).or_default().entry(conn).or_insert(Modes(0));
+        let modes = paths.entry(Arc::clone(&key)).or_default().entry(conn).or_insert(Modes::NONE);
         let before = *modes;
         *modes = before.with(mode);
         if mode == Modes::RECURSIVE && !before.meets(mode) {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::{ConnectionId, Engine};
 use crate::server::event::{Access, CloseReason};
+use crate::server::rules::is_write;
 use crate::server::tracker::{AttachError, Granted, Ownership, ServerId};
 use crate::time::{Duration, Instant};
 use crate::wire::{ConnectRequest, CreateMode, MultiOp, OpCode, Request, SessionId};
@@ -154,7 +155,7 @@ impl Engine {
 
 /// The opcodes that a read-only server does not serve.
 pub(super) fn is_refused_read_only(op: OpCode) -> bool {
-    super::execute::is_write(op) || matches!(op, OpCode::Sync | OpCode::Check)
+    is_write(op) || matches!(op, OpCode::Sync | OpCode::Check)
 }
 
 fn asks_for_ephemeral(request: &Request<'_>) -> bool {

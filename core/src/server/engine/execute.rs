@@ -6,6 +6,7 @@ use crate::error::ErrorCode;
 use crate::machine::Machine;
 use crate::server::connection;
 use crate::server::event::{Access, CloseReason, ServerEvent};
+use crate::server::rules::is_write;
 use crate::server::tracker::Ownership;
 use crate::wire::{OpCode, Request, Xid, Zxid};
 
@@ -116,22 +117,6 @@ impl Engine {
             _ => {}
         }
     }
-}
-
-/// Whether a request is a transaction, even when it fails.
-pub(super) fn is_write(op: OpCode) -> bool {
-    matches!(
-        op,
-        OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::SetData
-            | OpCode::SetAcl
-            | OpCode::Multi
-            | OpCode::Reconfig
-    )
 }
 
 /// Whether ZooKeeper asks who owns the session before it decodes the request.

@@ -10,18 +10,15 @@ use alloc::vec::Vec;
 
 use super::{ConnectionId, Engine};
 use crate::error::ErrorCode;
-use crate::path;
 use crate::server::acl::{AclList, Identity, Schemes};
 use crate::server::event::CloseReason;
+use crate::server::rules::{SPECIAL, check_version, last_slash, validate};
 use crate::server::text::canonical;
 use crate::server::tree::{Difference, Kind, NewNode, NodeId, Quotas, Tree, Txn, Undo};
 use crate::wire::{
     Acl, Create, CreateMode, CreateTtl, List, MultiOp, OpCode, Perms, Request, SessionId, Stat,
     Ustring, Writer, Xid, Zxid,
 };
-
-/// Znodes that are ZooKeeper's own and cannot be deleted.
-const SPECIAL: [&[u8]; 4] = [b"/", b"/zookeeper", b"/zookeeper/quota", b"/zookeeper/config"];
 
 /// The longest time to live: 40 bits of milliseconds.
 const MAX_TTL: i64 = (1 << 40) - 1;
@@ -391,19 +388,4 @@ impl Transaction<'_> {
     pub(super) fn zxid(&self) -> Zxid {
         self.txn.zxid
     }
-}
-
-/// Where the last name of a path begins, less one.
-fn last_slash(path: &[u8]) -> Result<usize, ErrorCode> {
-    let slash = path.iter().rposition(|byte| *byte == b'/');
-    slash.filter(|_| !path.contains(&0)).ok_or(ErrorCode::BadArguments)
-}
-
-fn validate(path: &[u8]) -> Result<(), ErrorCode> {
-    let valid = core::str::from_utf8(path).is_ok_and(|path| path::validate(path).is_ok());
-    if valid { Ok(()) } else { Err(ErrorCode::BadArguments) }
-}
-
-fn check_version(version: i32, expected: i32) -> Result<(), ErrorCode> {
-    if expected == -1 || expected == version { Ok(()) } else { Err(ErrorCode::BadVersion) }
 }
