@@ -118,6 +118,8 @@ pub enum CloseReason {
     },
     /// There is no memory for one more session.
     TrackerFull,
+    /// There is no memory for all the watches that the client wants re-armed.
+    WatchesFull,
     /// As many clients as may are connected to the server from the same address.
     TooManyFromAddress {
         /// How many may.
@@ -164,6 +166,7 @@ impl fmt::Display for CloseReason {
                 write!(f, "client does not read: {needed} bytes to send, room for {free}")
             }
             Self::TrackerFull => f.write_str("no memory for one more session"),
+            Self::WatchesFull => f.write_str("no memory for the watches to be re-armed"),
             Self::TooManyFromAddress { limit } => {
                 write!(f, "more than {limit} connections from its address")
             }

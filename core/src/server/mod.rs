@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`ServerConnection`] | one transport: frames, handshake, replies, notifications |
 //! | [`SessionTracker`] | who lives until when, and who speaks for whom |
+//! | [`tiny::Ensemble`] | a whole ensemble of one server in lent memory: for a device |
 //! | `Engine` (feature `alloc`) | a whole ensemble: n front-end servers over one tree of znodes |
 //!
 //! The first two need no heap and do not know each other: their owner passes values between them,
@@ -36,18 +37,17 @@ mod connection;
 #[cfg(feature = "alloc")]
 mod engine;
 mod event;
-#[cfg(feature = "alloc")]
 mod modes;
 mod passwd;
 #[cfg(feature = "alloc")]
 mod record;
-#[cfg(feature = "alloc")]
 mod rules;
 #[cfg(feature = "alloc")]
 mod sasl;
 mod slots;
 #[cfg(feature = "alloc")]
 mod text;
+pub mod tiny;
 mod tracker;
 #[cfg(feature = "alloc")]
 mod tree;
