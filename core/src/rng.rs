@@ -1,5 +1,7 @@
 //! A small seeded generator for shuffles and jitter. Not for secrets.
 
+use crate::time::Number;
+
 /// SplitMix64: one addition and three multiply-xor rounds a draw, any seed is a good seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
@@ -9,6 +11,7 @@ impl Rng {
         Self(seed)
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -17,7 +20,23 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// As [`between`](Self::between), in numbers that the machine can divide.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn draw(&mut self, low: Number, high: Number) -> Number {
+        self.between(low, high)
+    }
+
     /// A number in `low..=high`; `low` if the range is empty.
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(crate) fn draw(&mut self, low: Number, high: Number) -> Number {
+        let span = high.saturating_sub(low).saturating_add(1);
+        let [.., a, b, c, d] = self.next().to_le_bytes();
+        let drawn = Number::from_le_bytes([a, b, c, d]);
+        low.saturating_add(drawn.checked_rem(span).unwrap_or(0))
+    }
+
+    /// A number in `low..=high`; `low` if the range is empty.
+    #[cfg(any(target_pointer_width = "64", feature = "sim", test))]
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         let span = high.saturating_sub(low).saturating_add(1);
         low.saturating_add(self.next().checked_rem(span).unwrap_or(0))

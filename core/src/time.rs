@@ -9,10 +9,17 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
 
-/// A span of time in milliseconds.
+/// What spans and draws are counted in: the machine's own numbers, for 64 bits are dear on 32.
+#[cfg(target_pointer_width = "64")]
+pub(crate) type Number = u64;
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) type Number = u32;
+
+/// A span of time in milliseconds; on machines of less than 64 bits at most 2^32 - 1 of them, which
+/// are 49 days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Duration(u64);
+pub struct Duration(Number);
 
 impl Instant {
     /// The origin of the clock.
@@ -30,13 +37,13 @@ impl Instant {
 
     /// The time from `earlier` to `self`; zero if `earlier` is the later of the two.
     pub const fn since(self, earlier: Instant) -> Duration {
-        Duration(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
     /// The point `span` later; the far end of the clock if it would lie beyond.
     #[must_use]
     pub const fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span.0))
+        Self(self.0.saturating_add(span.as_millis()))
     }
 }
 
@@ -45,18 +52,45 @@ impl Duration {
     pub const ZERO: Duration = Duration(0);
 
     /// A span of `millis` milliseconds.
+    #[cfg(target_pointer_width = "64")]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// A span of `secs` seconds.
-    pub const fn from_secs(secs: u64) -> Self {
-        Self(secs.saturating_mul(1000))
+    /// A span of `millis` milliseconds, or the longest there is.
+    #[cfg(not(target_pointer_width = "64"))]
+    pub const fn from_millis(millis: u64) -> Self {
+        match millis.to_le_bytes() {
+            [a, b, c, d, 0, 0, 0, 0] => Self(Number::from_le_bytes([a, b, c, d])),
+            _ => Self(Number::MAX),
+        }
+    }
+
+    pub(crate) const fn from_number(millis: Number) -> Self {
+        Self(millis)
     }
 
     /// The span in milliseconds.
+    pub(crate) const fn number(self) -> Number {
+        self.0
+    }
+
+    /// A span of `secs` seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self::from_millis(secs.saturating_mul(1000))
+    }
+
+    /// The span in milliseconds.
+    #[cfg(target_pointer_width = "64")]
     pub const fn as_millis(self) -> u64 {
         self.0
+    }
+
+    /// The span in milliseconds.
+    #[cfg(not(target_pointer_width = "64"))]
+    pub const fn as_millis(self) -> u64 {
+        let [a, b, c, d] = self.0.to_le_bytes();
+        u64::from_le_bytes([a, b, c, d, 0, 0, 0, 0])
     }
 
     /// The span in milliseconds as the wire's signed 32-bit field, capped at its maximum.
@@ -66,18 +100,36 @@ impl Duration {
 
     /// A span from the wire's signed 32-bit field; negative values are zero.
     pub(crate) fn from_wire_millis(millis: i32) -> Self {
-        Self(u64::try_from(millis).unwrap_or(0))
+        Self(Number::try_from(millis).unwrap_or(0))
     }
 
     /// `self × numerator / denominator`, saturating; a zero denominator yields the numerator's
     /// product unchanged.
     #[must_use]
     pub const fn scaled(self, numerator: u64, denominator: u64) -> Self {
-        let product = self.0.saturating_mul(numerator);
+        let product = self.as_millis().saturating_mul(numerator);
         match product.checked_div(denominator) {
-            Some(quotient) => Self(quotient),
-            None => Self(product),
+            Some(quotient) => Self::from_millis(quotient),
+            None => Self::from_millis(product),
         }
+    }
+
+    /// As [`scaled`](Self::scaled) by small numbers, without a division of 64 bits.
+    #[must_use]
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn share(self, numerator: u8, denominator: u8) -> Self {
+        self.scaled(numerator.into(), denominator.into())
+    }
+
+    /// As [`scaled`](Self::scaled) by small numbers, without a division of 64 bits.
+    #[must_use]
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(crate) fn share(self, numerator: u8, denominator: u8) -> Self {
+        let (numerator, denominator) = (Number::from(numerator), Number::from(denominator));
+        let whole = self.0.checked_div(denominator).unwrap_or(self.0);
+        let rest = self.0.wrapping_sub(whole.wrapping_mul(denominator));
+        let rest = rest.wrapping_mul(numerator).checked_div(denominator).unwrap_or(0);
+        Self(whole.saturating_mul(numerator).saturating_add(rest))
     }
 }
 

@@ -58,15 +58,24 @@ impl Registry<'_> {
         w.long(zxid.0);
         let lists = if chunk.persistent { 5 } else { 3 };
         for kind in WatchKind::ALL.iter().take(lists) {
-            let of_kind = || {
-                self.records(chunk.from)
-                    .take_while(|r| r.start < chunk.to)
-                    .filter(|r| r.kind() == Some(*kind))
-            };
-            w.count(of_kind().count());
-            for record in of_kind() {
-                let path = Ustring::from_bytes(self.body(record));
-                if record.is_below() { w.path(path) } else { w.ustring(path) }
+            // Counted first, then written.
+            let mut count = 0_usize;
+            for writing in [false, true] {
+                let mut records = self.records(chunk.from);
+                while let Some(record) = records.next().filter(|r| r.start < chunk.to) {
+                    if record.kind() != Some(*kind) {
+                        continue;
+                    }
+                    if !writing {
+                        count = count.saturating_add(1);
+                        continue;
+                    }
+                    let path = Ustring::from_bytes(self.body(record));
+                    if record.is_below() { w.path(path) } else { w.ustring(path) }
+                }
+                if !writing {
+                    w.count(count);
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the caller decides about a session.
 
+use super::{probe, sasl};
 use crate::storage::Text;
 use crate::time::Duration;
 
@@ -9,14 +10,15 @@ pub struct ClientConfig<'b> {
     pub(super) connect_string: Text<'b>,
     pub(super) seed: u64,
     pub(super) timeout: Duration,
-    pub(super) read_only: bool,
+    /// If it will do, how to look for a better one.
+    pub(super) read_only: Option<probe::OnTime>,
     pub(super) close_timeout: Duration,
     pub(super) new_session_deadline: Option<Duration>,
     pub(super) frame_limit: usize,
     pub(super) stolen_after: u32,
     pub(super) expiry_allowance: Option<Duration>,
     pub(super) expires_locally: bool,
-    pub(super) sasl: bool,
+    pub(super) sasl: Option<&'static sasl::Exchanger>,
 }
 
 impl<'b> ClientConfig<'b> {
@@ -29,14 +31,14 @@ impl<'b> ClientConfig<'b> {
             connect_string: connect_string.into(),
             seed,
             timeout: Duration::from_secs(10),
-            read_only: false,
+            read_only: None,
             close_timeout: Duration::from_secs(2),
             new_session_deadline: None,
             frame_limit: 16 << 20,
             stolen_after: 0,
             expiry_allowance: None,
             expires_locally: false,
-            sasl: false,
+            sasl: None,
         }
     }
 
@@ -50,7 +52,7 @@ impl<'b> ClientConfig<'b> {
     /// Accepts servers that have lost their quorum and serve reads only. Default: not.
     #[must_use]
     pub const fn allow_read_only(mut self) -> Self {
-        self.read_only = true;
+        self.read_only = Some(probe::Prober::on_time);
         self
     }
 
@@ -59,7 +61,7 @@ impl<'b> ClientConfig<'b> {
     /// Default: not.
     #[must_use]
     pub const fn sasl(mut self) -> Self {
-        self.sasl = true;
+        self.sasl = Some(&sasl::EXCHANGER);
         self
     }
 

@@ -2,12 +2,6 @@
 
 use core::fmt;
 
-use nom::bytes::complete::take_while;
-use nom::character::complete::{char, digit1};
-use nom::combinator::{all_consuming, map_res};
-use nom::sequence::delimited;
-use nom::{IResult, Parser};
-
 use crate::path::{self, PathErrorKind};
 
 /// The port of a host that names none.
@@ -102,7 +96,7 @@ impl<'a> ConnectString<'a> {
     /// # Source
     /// `ConnectStringParser`, 3.8.0, and `NetUtils.getIPV6HostAndPort`.
     pub fn parse(text: &'a str) -> Result<Self, ConnectStringError> {
-        let split = text.find('/').unwrap_or(text.len());
+        let split = find(text, b'/').unwrap_or(text.len());
         let (hosts, chroot) = text.split_at_checked(split).unwrap_or((text, ""));
         let chroot = if chroot == "/" { "" } else { chroot };
         if !chroot.is_empty() {
@@ -112,7 +106,7 @@ impl<'a> ConnectString<'a> {
             })?;
         }
         let mut count = 0_usize;
-        for (item, at) in items(hosts) {
+        for (item, at) in Items::of(hosts) {
             host(item, at)?;
             count = count.saturating_add(1);
             if count > Self::MAX_HOSTS {
@@ -127,7 +121,7 @@ impl<'a> ConnectString<'a> {
 
     /// The hosts in the order of the string.
     pub fn hosts(&self) -> impl Iterator<Item = Host<'a>> + use<'a> {
-        items(self.hosts).filter_map(|(item, at)| host(item, at).ok())
+        Items::of(self.hosts).filter_map(|(item, at)| host(item, at).ok())
     }
 
     /// The chroot, without a slash at its end; empty if there is none.
@@ -136,57 +130,90 @@ impl<'a> ConnectString<'a> {
     }
 }
 
-/// The trimmed items of a comma-separated list that are not empty, with their byte offsets.
-fn items(list: &str) -> impl Iterator<Item = (&str, usize)> {
-    let mut next = 0_usize;
-    list.split(',').filter_map(move |item| {
-        let start = next;
-        next = next.saturating_add(item.len()).saturating_add(1);
-        let leading = item.len().saturating_sub(item.trim_start().len());
-        let trimmed = item.trim();
-        (!trimmed.is_empty()).then_some((trimmed, start.saturating_add(leading)))
-    })
+/// Where a byte of ASCII first stands.
+fn find(text: &str, byte: u8) -> Option<usize> {
+    text.bytes().position(|other| other == byte)
 }
 
+/// The trimmed items of a comma-separated list that are not empty, with their byte offsets.
+struct Items<'a> {
+    rest: &'a str,
+    at: usize,
+}
+
+impl<'a> Items<'a> {
+    const fn of(list: &'a str) -> Self {
+        Self { rest: list, at: 0 }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = (&'a str, usize);
+
+    // Written by hand, as what follows: a microcontroller has no room for Unicode's white space.
+    #[inline(never)]
+    fn next(&mut self) -> Option<(&'a str, usize)> {
+        while !self.rest.is_empty() {
+            let end = find(self.rest, b',').unwrap_or(self.rest.len());
+            let (item, rest) = self.rest.split_at_checked(end)?;
+            let trimmed = item.trim_ascii_start();
+            let at = self.at.saturating_add(item.len()).saturating_sub(trimmed.len());
+            self.at = self.at.saturating_add(end).saturating_add(1);
+            self.rest = rest.split_at_checked(1).map_or("", |(_, rest)| rest);
+            if !trimmed.is_empty() {
+                return Some((trimmed.trim_ascii_end(), at));
+            }
+        }
+        None
+    }
+}
+
+#[inline(never)]
 fn host(item: &str, at: usize) -> Result<Host<'_>, ConnectStringError> {
     use ConnectStringErrorKind as Kind;
     let fail = |kind, offset: usize| ConnectStringError { kind, at: at.saturating_add(offset) };
-    if item.starts_with('[') {
-        let (rest, name) = bracketed(item).map_err(|_| fail(Kind::NoClosingBracket, 0))?;
-        if name.is_empty() {
+    let (name, text) = if let Some(inner) = item.strip_prefix('[') {
+        let end = find(inner, b']').ok_or(fail(Kind::NoClosingBracket, 0))?;
+        if end == 0 {
             return Err(fail(Kind::EmptyAddress, 1));
         }
-        let after = item.len().saturating_sub(rest.len());
-        let port = match rest.strip_prefix(':') {
-            None if rest.is_empty() => DEFAULT_PORT,
-            Some(text) if !text.is_empty() => {
-                port(text).ok_or(fail(Kind::BadPort, after.saturating_add(1)))?
-            }
-            _ => return Err(fail(Kind::BadAfterBracket, after)),
-        };
-        return Ok(Host { name, port });
-    }
-    // Without brackets the last colon splits, as ZooKeeper has always done.
-    match item.rsplit_once(':') {
-        None => Ok(Host { name: item, port: DEFAULT_PORT }),
-        Some((name, "")) => Ok(Host { name: name.trim_end(), port: DEFAULT_PORT }),
-        Some((name, text)) => {
-            let offset = name.len().saturating_add(1);
-            let port = port(text).ok_or(fail(Kind::BadPort, offset))?;
-            Ok(Host { name: name.trim_end(), port })
+        match split_around(inner, end) {
+            (name, "") => (name, ""),
+            (name, after) => match after.strip_prefix(':') {
+                Some(text) if !text.is_empty() => (name, text),
+                _ => {
+                    let offset = item.len().saturating_sub(after.len());
+                    return Err(fail(Kind::BadAfterBracket, offset));
+                }
+            },
         }
-    }
+    } else {
+        // Without brackets the last colon splits, as ZooKeeper has always done.
+        let colon = item.bytes().rposition(|byte| byte == b':').unwrap_or(item.len());
+        let (name, text) = split_around(item, colon);
+        (name.trim_ascii_end(), text)
+    };
+    let port = match text {
+        "" => DEFAULT_PORT,
+        text => port(text).ok_or(fail(Kind::BadPort, item.len().saturating_sub(text.len())))?,
+    };
+    Ok(Host { name, port })
 }
 
-/// `[address]`, and what follows it.
-fn bracketed(item: &str) -> IResult<&str, &str, ()> {
-    delimited(char('['), take_while(|c| c != ']'), char(']')).parse(item)
+/// What stands before a byte of ASCII, and what behind it.
+fn split_around(text: &str, at: usize) -> (&str, &str) {
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    (before, rest.split_at_checked(1).map_or("", |(_, behind)| behind))
 }
 
-/// Decimal digits only: `u16::from_str` alone would take a plus sign.
+/// Decimal digits only: `u16::from_str` would take a plus sign.
 fn port(text: &str) -> Option<u16> {
-    let mut digits = all_consuming(map_res(digit1::<_, ()>, str::parse::<u16>));
-    digits.parse(text.trim_start()).ok().map(|(_, port)| port)
+    let digits = text.trim_ascii_start().as_bytes();
+    let add = |port: u16, digit: &u8| {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 { None } else { port.checked_mul(10)?.checked_add(digit.into()) }
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 #[cfg(test)]

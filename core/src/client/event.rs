@@ -6,10 +6,11 @@ use super::sasl::SaslChallenge;
 use crate::error::{DisconnectReason, OpError};
 use crate::wire::{EventType, Reply, SessionId, Xid, Zxid};
 
-/// Something the application should know, lent from the session until the next `&mut` call.
+/// Something the application should know, lent from the session until the next `&mut` call; with
+/// replies decoded, or as [`RawReply`](super::RawReply).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum Event<'a, R = Reply<'a>> {
     /// The session's state has changed.
     State {
         /// What it is now.
@@ -24,7 +25,7 @@ pub enum Event<'a> {
         /// The last transaction applied on the server when it answered; 0 without an answer.
         zxid: Zxid,
         /// The answer.
-        result: Result<Reply<'a>, OpError>,
+        result: Result<R, OpError>,
     },
     /// A watch has fired: the server's word, once for each type and path, however many watches it is
     /// for; [`WatchKind`](super::WatchKind) tells which. Types that this library does not know come

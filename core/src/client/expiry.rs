@@ -157,7 +157,7 @@ impl ClientSession<'_> {
     /// session.
     pub fn surely_expired_at(&self) -> Option<Instant> {
         let timeout = self.live.timeout;
-        let allowance = self.expiry.allowance.unwrap_or(timeout.scaled(4, 5));
+        let allowance = self.expiry.allowance.unwrap_or(timeout.share(4, 5));
         let at = self.expiry.heard.after(timeout).after(allowance);
         (self.claim().is_some() && !self.is_ending()).then_some(at)
     }

@@ -34,7 +34,7 @@ impl ClientSession<'_> {
             timeout: self.requested_timeout.as_wire_millis(),
             session_id: claim,
             passwd: Some(&passwd.0),
-            read_only: Some(self.read_only),
+            read_only: Some(self.read_only.is_some()),
         };
         // The buffer was measured against this frame when the session was set up.
         if self.outbox.frame(0, |w| request.write(w)).is_err() {
@@ -91,10 +91,10 @@ impl ClientSession<'_> {
         let state =
             if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
         let cause = if asked.is_some() { Cause::Resumed } else { Cause::Established };
-        if self.sasl {
+        if self.sasl.is_some() {
             // Nobody is told before that is done; behind a lost connection it never will be.
             if matches!(self.phase, Phase::Priming { .. }) {
-                let deadline = self.clock.after(timeout.scaled(2, 3));
+                let deadline = self.clock.after(timeout.share(2, 3));
                 self.phase = Phase::Authenticating(Exchange::new(deadline, state, cause));
             }
             return None;

@@ -4,8 +4,8 @@
 //! between them, the reply itself is the memory: it waits where it arrived.
 
 use super::event::Event;
-use super::phase::{Phase, Readable};
-use super::receive::{Answer, Found, Look, Step};
+use super::raw::RawReply;
+use super::receive::{Answer, Step};
 use super::session::ClientSession;
 use crate::error::OpError;
 use crate::wire::{OpCode, Reader, Reply, ReplyHeader, WireError, Xid};
@@ -38,18 +38,8 @@ impl ClientSession<'_> {
     /// [`poll_timeout`](crate::Machine::poll_timeout) it should be.
     pub fn poll_held(&mut self) -> Option<Held<'_>> {
         loop {
-            let step = match self.phase {
-                Phase::Connected => match self.look() {
-                    Look::Answer(answer) => return Some(Held::Reply(HeldReply(answer))),
-                    Look::Idle => return None,
-                    Look::Other(frame) => self.on_frame(frame, Readable::Frames),
-                },
-                _ => self.next_unconnected(),
-            };
-            match step {
-                Step::Event(Found::Answer(answer)) => {
-                    return Some(Held::Reply(HeldReply(answer)));
-                }
+            match self.next_unconnected() {
+                Step::Answer(answer) => return Some(Held::Reply(HeldReply(answer))),
                 Step::Event(found) => return Some(Held::Event(self.lend(found))),
                 Step::Again => {}
                 Step::Idle => return None,
@@ -63,11 +53,22 @@ impl ClientSession<'_> {
     /// [`OpError::Server`] with the server's answer; [`OpError::Malformed`] if it could not be
     /// decoded, or does not lie in the receive buffer any more.
     pub fn reply(&self, held: &HeldReply) -> Result<Reply<'_>, OpError> {
-        let answer = &held.0;
+        self.answer_of(self.held(held)?)
+    }
+
+    /// As [`reply`](Self::reply), undecoded.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub fn raw_reply(&self, held: &HeldReply) -> Result<RawReply<'_>, OpError> {
+        self.raw(self.held(held)?)
+    }
+
+    fn held<'h>(&self, HeldReply(answer): &'h HeldReply) -> Result<&'h Answer, OpError> {
         if answer.op != OpCode::Auth && !self.still_holds(answer) {
             return Err(OpError::Malformed(WireError::Truncated { at: 0 }));
         }
-        self.answer_of(answer)
+        Ok(answer)
     }
 
     /// Whether the answer's header is where it was.

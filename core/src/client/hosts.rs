@@ -3,6 +3,7 @@
 use super::connect_string::{ConnectString, Host};
 use super::rebalance::Rebalance;
 use crate::rng::Rng;
+use crate::time::Number;
 
 /// A host of one of the session's connection strings, counted from 0 in the string's order.
 ///
@@ -55,7 +56,7 @@ impl Hosts {
             *place = host;
         }
         for last in (1..count).rev() {
-            let other = rng.between(0, u64::try_from(last).unwrap_or(0));
+            let other = rng.draw(0, Number::try_from(last).unwrap_or(0));
             order.swap(last, usize::try_from(other).unwrap_or(last));
         }
         let count = u8::try_from(count).unwrap_or(u8::MAX);
@@ -84,8 +85,8 @@ impl Hosts {
         if host.list == self.list { bit } else { 0 }
     }
 
-    pub(super) fn count(&self) -> u64 {
-        u64::from(self.count)
+    pub(super) fn count(&self) -> u8 {
+        self.count
     }
 
     /// The number of the connection string that is in use.

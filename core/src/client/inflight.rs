@@ -64,7 +64,8 @@ impl InFlight {
 }
 
 /// The oldest request that is still to be answered.
-#[inline]
+#[cfg_attr(target_pointer_width = "64", inline)]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(super) fn oldest(queue: &mut Queue<'_, InFlight>) -> Option<InFlight> {
     loop {
         let request = *queue.front()?;

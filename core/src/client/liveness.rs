@@ -46,19 +46,19 @@ impl Liveness {
 
     /// When a connected session has heard nothing for too long: two thirds of the timeout.
     pub(super) fn read_deadline(&self) -> Instant {
-        self.last_heard.after(self.timeout.scaled(2, 3))
+        self.last_heard.after(self.timeout.share(2, 3))
     }
 
     /// When a connected session must say something: a third of the timeout after it last did.
     pub(super) fn ping_deadline(&self) -> Instant {
         // A server that grants a timeout of 1 ms must not make the session spin.
-        let third = self.timeout.scaled(1, 3).max(Duration::from_millis(1));
+        let third = self.timeout.share(1, 3).max(Duration::from_millis(1));
         self.last_sent.after(third.min(PING_AT_MOST))
     }
 
     /// How long an attempt, from dialling to the server's answer, may take with so many hosts.
-    pub(super) fn attempt_time(&self, hosts: u64) -> Duration {
-        self.timeout.scaled(1, hosts).max(ATTEMPT_AT_LEAST)
+    pub(super) fn attempt_time(&self, hosts: u8) -> Duration {
+        self.timeout.share(1, hosts).max(ATTEMPT_AT_LEAST)
     }
 }
 
@@ -103,13 +103,13 @@ impl Backoff {
     /// Draws the next delay. `left` is for how long the ensemble surely keeps the session; zero if
     /// that is not known or over, and then only the timeout bounds the delay.
     pub(super) fn draw(&mut self, timeout: Duration, left: Duration, rng: &mut Rng) -> Duration {
-        let cap = timeout.scaled(1, 4).as_millis().clamp(250, 5000);
-        let low = self.floor.as_millis().min(cap / 4);
-        let left = left.as_millis();
+        let cap = (timeout.number() / 4).clamp(250, 5000);
+        let low = self.floor.number().min(cap / 4);
+        let left = left.number();
         let bound = if left > 0 { cap.min(left / 2) } else { cap };
-        let high = self.last.scaled(3, 1).as_millis().min(bound).max(low.saturating_mul(3) / 2);
-        self.last = Duration::from_millis(rng.between(low, high));
-        self.floor = self.floor.scaled(2, 1);
+        let high = self.last.number().saturating_mul(3).min(bound).max(low.saturating_mul(3) / 2);
+        self.last = Duration::from_number(rng.draw(low, high));
+        self.floor = Duration::from_number(self.floor.number().saturating_mul(2));
         self.last
     }
 }

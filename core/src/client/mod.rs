@@ -54,6 +54,7 @@
 mod chunk;
 mod config;
 mod connect_string;
+mod credential;
 mod deadline;
 mod debug;
 mod event;
@@ -63,9 +64,12 @@ mod held;
 mod host_lists;
 mod hosts;
 mod inflight;
+mod lend;
 mod liveness;
+mod operation;
 mod phase;
 mod probe;
+mod raw;
 mod rebalance;
 mod receive;
 mod registry;
@@ -82,13 +86,18 @@ pub use config::ClientConfig;
 pub use connect_string::{
     ConnectString, ConnectStringError, ConnectStringErrorKind, DEFAULT_PORT, Host,
 };
+pub use credential::AddAuth;
 pub use event::{Cause, Event, ExpiryReason, KeeperState};
 pub use held::{Held, HeldReply};
 pub use host_lists::HostsUpdate;
 pub use hosts::HostIndex;
 pub use inflight::InFlight;
+pub use operation::{
+    AddWatch, CreateOpen, Delete, Exists, GetChildren, GetData, Operation, RemoveWatches, SetData,
+};
 pub use phase::Link;
 pub use probe::ProbeAnswer;
+pub use raw::RawReply;
 pub use sasl::SaslChallenge;
 pub use session::ClientSession;
 pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};

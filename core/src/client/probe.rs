@@ -40,6 +40,9 @@ impl ProbeAnswer {
     }
 }
 
+/// What a session that may be connected to a read-only server does about it as time passes.
+pub(super) type OnTime = fn(&mut Prober, Instant, &Hosts);
+
 /// Asks one host after the other, ever less often.
 #[derive(Clone, Debug)]
 pub(super) struct Prober {
@@ -85,12 +88,12 @@ impl Prober {
         self.rest();
     }
 
-    fn on_time(&mut self, now: Instant, hosts: &Hosts) {
+    pub(super) fn on_time(&mut self, now: Instant, hosts: &Hosts) {
         if matches!(self.turn, Turn::Ask { deadline, .. } if now >= deadline) {
             self.rest();
         }
         if matches!(self.turn, Turn::Rest { until } if now >= until) {
-            self.gap = self.gap.scaled(2, 1).min(Self::LONGEST);
+            self.gap = self.gap.share(2, 1).min(Self::LONGEST);
             self.cursor = hosts.after(self.cursor);
             self.turn = Turn::Ask {
                 host: hosts.at(self.cursor),
@@ -150,8 +153,8 @@ impl ClientSession<'_> {
     }
 
     pub(super) fn probe_on_time(&mut self) {
-        if self.is_probing() {
-            self.prober.on_time(self.clock, &self.hosts);
+        if let Some(on_time) = self.read_only.filter(|_| self.is_probing()) {
+            on_time(&mut self.prober, self.clock, &self.hosts);
         }
     }
 
@@ -161,7 +164,10 @@ impl ClientSession<'_> {
     }
 
     fn is_probing(&self) -> bool {
-        self.is_connected() && self.told == KeeperState::ConnectedReadOnly && self.closing.is_none()
+        self.read_only.is_some()
+            && self.is_connected()
+            && self.told == KeeperState::ConnectedReadOnly
+            && self.closing.is_none()
     }
 }
 

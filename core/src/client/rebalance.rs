@@ -2,6 +2,7 @@
 //! of the clients, and as few of them as can be are disturbed.
 
 use crate::rng::Rng;
+use crate::time::Number;
 
 /// A set of hosts, by their places in the connection string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,8 @@ impl HostSet {
         self.0 == 0
     }
 
-    fn len(self) -> u64 {
-        u64::from(self.0.count_ones())
+    fn len(self) -> Number {
+        Number::from(self.0.count_ones())
     }
 }
 
@@ -46,8 +47,11 @@ pub(super) struct Rebalance {
     newcomers: HostSet,
     stayers: HostSet,
     /// A stayer is tried before a newcomer with this chance, in `of`.
-    stayer: u64,
-    of: u64,
+    stayer: Number,
+    of: Number,
+    /// How to draw; known only to who decides, so that a session whose list never changes has no
+    /// code for it.
+    next: fn(&mut Self, &[u8], &mut Rng) -> Option<u8>,
 }
 
 impl Rebalance {
@@ -57,17 +61,18 @@ impl Rebalance {
     /// # Source
     /// `StaticHostProvider.updateServerList`, 3.8.0.
     pub(super) fn decide(
-        before: u64,
+        before: u8,
         newcomers: HostSet,
         stayers: HostSet,
         own: Own,
         rng: &mut Rng,
     ) -> Option<Self> {
+        let before = Number::from(before);
         let (old, all) = (stayers.len(), stayers.len().saturating_add(newcomers.len()));
         let (stayer, of) = match own {
             Own::Remains if all > before => {
                 // Every host gives up 1 - before/all of its clients.
-                let moves = rng.between(1, all) <= all.saturating_sub(before);
+                let moves = rng.draw(1, all) <= all.saturating_sub(before);
                 moves.then_some((0, 1))?
             }
             Own::Remains => return None,
@@ -77,7 +82,7 @@ impl Rebalance {
                 all.saturating_mul(before.saturating_sub(old)),
             ),
         };
-        Some(Self { newcomers, stayers, stayer, of })
+        Some(Self { newcomers, stayers, stayer, of, next: Self::next })
     }
 
     /// Draws the next host to try, in `order` among its kind; none when all were tried.
@@ -85,7 +90,11 @@ impl Rebalance {
     /// # Source
     /// `StaticHostProvider.nextHostInReconfigMode`, 3.8.0.
     pub(super) fn draw(&mut self, order: &[u8], rng: &mut Rng) -> Option<u8> {
-        let newcomer = rng.between(1, self.of) > self.stayer;
+        (self.next)(self, order, rng)
+    }
+
+    fn next(&mut self, order: &[u8], rng: &mut Rng) -> Option<u8> {
+        let newcomer = rng.draw(1, self.of) > self.stayer;
         let newcomer = !self.newcomers.is_empty() && (newcomer || self.stayers.is_empty());
         let from = if newcomer { &mut self.newcomers } else { &mut self.stayers };
         let host = order.iter().copied().find(|host| from.contains(*host))?;
@@ -133,7 +142,8 @@ mod tests {
     fn every_host_is_drawn_once() {
         let mut rng = Rng::new(1);
         let (newcomers, stayers) = (set([0, 3]), set([1, 2]));
-        let mut drawn = Rebalance { newcomers, stayers, stayer: 1, of: 2 };
+        let next = Rebalance::next;
+        let mut drawn = Rebalance { newcomers, stayers, stayer: 1, of: 2, next };
         let mut seen = HostSet::default();
         for _ in 0..4 {
             seen.insert(drawn.draw(&[2, 3, 0, 1], &mut rng).unwrap());

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::event::{Cause, Event, KeeperState};
-use super::inflight::{InFlight, oldest, take_auth};
+use super::inflight::{InFlight, oldest};
 use super::phase::{After, Phase, Readable};
 use super::registry::Place;
 use super::sasl::Token;
@@ -12,14 +12,12 @@ use crate::error::{DisconnectReason, ErrorCode, OpError};
 use crate::storage::NextFrame;
 use crate::trace::warn_event;
 use crate::wire::{
-    CONFIG_NODE, EventType, OpCode, Reader, Reply, ReplyHeader, WatcherEvent, WireError, Xid, Zxid,
-    below,
+    CONFIG_NODE, EventType, OpCode, Reader, ReplyHeader, WatcherEvent, WireError, Xid, Zxid, below,
 };
 
 /// An event as ranges of the receive buffer: found first, borrowed last.
 pub(super) enum Found {
     State { state: KeeperState, cause: Cause },
-    Answer(Answer),
     Failure { xid: Xid, zxid: Zxid, error: OpError },
     Notification { kind: EventType, path: Range<usize> },
     WatchesLost { error: OpError },
@@ -31,13 +29,13 @@ pub(super) enum Found {
 pub(super) struct Answer {
     pub(super) xid: Xid,
     pub(super) op: OpCode,
-    zxid: Zxid,
-    err: i32,
+    pub(super) zxid: Zxid,
+    pub(super) err: i32,
     pub(super) body: Range<usize>,
 }
 
 /// What the quick look at the receive buffer of a connected session finds.
-pub(super) enum Look {
+enum Look {
     /// The usual, without any detour.
     Answer(Answer),
     /// Nothing yet.
@@ -48,7 +46,9 @@ pub(super) enum Look {
 
 /// What one look at the receive buffer brought.
 pub(super) enum Step {
-    /// Something for the application.
+    /// The answer to a request.
+    Answer(Answer),
+    /// Something else for the application.
     Event(Found),
     /// Something for the session itself; look again.
     Again,
@@ -70,6 +70,7 @@ impl ClientSession<'_> {
                 _ => self.next_unconnected(),
             };
             match step {
+                Step::Answer(answer) => return Some(self.lend_answer(answer)),
                 Step::Event(found) => return Some(self.lend(found)),
                 Step::Again => {}
                 Step::Idle => return None,
@@ -85,7 +86,7 @@ impl ClientSession<'_> {
 
     /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
     #[inline]
-    pub(super) fn look(&mut self) -> Look {
+    fn look(&mut self) -> Look {
         match self.next_frame() {
             NextFrame::Partial => Look::Idle,
             NextFrame::Whole(frame) => match self.answer(&frame) {
@@ -108,8 +109,8 @@ impl ClientSession<'_> {
     /// The next event of a session that is not connected.
     #[cold]
     pub(super) fn next_unconnected(&mut self) -> Step {
-        if let Phase::Authenticating(exchange) = self.phase {
-            if let Some(step) = self.next_turn(exchange) {
+        if let (Phase::Authenticating(exchange), Some(sasl)) = (self.phase, self.sasl) {
+            if let Some(step) = (sasl.next_turn)(self, exchange) {
                 return step;
             }
         }
@@ -170,7 +171,7 @@ impl ClientSession<'_> {
     /// the loss is that of a connection that had been established.
     fn drain_past_handshake(&mut self) {
         if let Phase::Draining { readable, after, .. } = &mut self.phase {
-            *readable = if self.sasl { Readable::Nothing } else { Readable::Frames };
+            *readable = if self.sasl.is_some() { Readable::Nothing } else { Readable::Frames };
             if *after == After::Retry(DisconnectReason::ClosedInHandshake) {
                 let reason = DisconnectReason::TransportClosed;
                 *after = After::Retry(reason);
@@ -210,7 +211,7 @@ impl ClientSession<'_> {
     }
 
     #[cold]
-    pub(super) fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
+    fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
         match frame {
             NextFrame::Partial => Step::Idle,
             NextFrame::Whole(frame) if readable == Readable::Handshake => self.on_handshake(frame),
@@ -222,7 +223,7 @@ impl ClientSession<'_> {
 
     fn on_whole(&mut self, frame: Range<usize>, readable: Readable) -> Step {
         if let Some(answer) = self.answer(&frame) {
-            return Step::Event(Found::Answer(answer));
+            return Step::Answer(answer);
         }
         let Ok(header) = self.header(&frame) else { return self.bad_length(frame.len()) };
         let body = frame.start.saturating_add(ReplyHeader::BYTES)..frame.end;
@@ -236,7 +237,10 @@ impl ClientSession<'_> {
             }
             Xid::NOTIFICATION => self.on_notification(body),
             Xid::AUTH => self.on_auth(header),
-            _ if readable == Readable::Sasl => self.on_sasl_frame(header, body),
+            _ if readable == Readable::Sasl => match self.sasl {
+                Some(sasl) => (sasl.on_frame)(self, header, body),
+                None => Step::Again,
+            },
             Xid::SET_WATCHES if self.replay.set_watches > 0 => self.on_set_watches(header),
             _ if self.take_cancelled(&header) => Step::Again,
             _ => self.on_unexpected(header.xid),
@@ -312,19 +316,19 @@ impl ClientSession<'_> {
             self.replay.auths = self.replay.auths.saturating_sub(1);
             return Step::Again;
         }
-        let Some(request) = take_auth(&mut self.in_flight) else {
+        let Some(request) = self.take_auth() else {
             return self.garbled(DisconnectReason::UnsolicitedReply { xid: header.xid.0 });
         };
         if request.is_cancelled() {
             return Step::Again;
         }
-        Step::Event(Found::Answer(Answer {
+        Step::Answer(Answer {
             xid: request.xid,
             op: request.op,
             zxid: header.zxid,
             err: header.err,
             body: 0..0,
-        }))
+        })
     }
 
     #[cold]
@@ -353,8 +357,10 @@ impl ClientSession<'_> {
 
     /// An ordinary reply, if that is what the frame holds: it answers the oldest request in flight.
     ///
-    /// Inlined wherever it is called, lest the answer goes through memory on its way.
-    #[inline(always)]
+    /// Inlined wherever it is called, lest the answer goes through memory on its way; but for small
+    /// machines.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn answer(&mut self, frame: &Range<usize>) -> Option<Answer> {
         let header = self.header(frame).ok()?;
         let op = self.take_answered(&header)?;
@@ -365,7 +371,8 @@ impl ClientSession<'_> {
 
     /// Takes the request that a reply answers, and says what it asked for: it is the oldest one, or
     /// the reply is out of step.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn take_answered(&mut self, header: &ReplyHeader) -> Option<OpCode> {
         let request = oldest(&mut self.in_flight)?;
         if request.xid != header.xid || request.op == OpCode::Auth || !request.is_waiting() {
@@ -386,7 +393,8 @@ impl ClientSession<'_> {
     }
 
     /// What the answer to the oldest request changes.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn settle(&mut self, request: &InFlight, header: &ReplyHeader) {
         self.in_flight.pop();
         self.saw(header.zxid);
@@ -444,48 +452,6 @@ impl ClientSession<'_> {
     fn saw(&mut self, zxid: Zxid) {
         if zxid.0 > 0 {
             self.last_zxid = zxid;
-        }
-    }
-
-    #[cold]
-    pub(super) fn lend(&self, found: Found) -> Event<'_> {
-        match found {
-            Found::State { state, cause } => Event::State { state, cause },
-            Found::WatchesLost { error } => Event::WatchesLost { error },
-            Found::Sasl(token) => Event::SaslChallenge(self.challenge(token)),
-            Found::Notification { kind, path } => {
-                let path = core::str::from_utf8(self.inbox.frame(path)).unwrap_or_default();
-                Event::Notification { kind, path: if path.is_empty() { "/" } else { path } }
-            }
-            Found::Answer(answer) => self.lend_answer(answer),
-            Found::Failure { xid, zxid, error } => Event::Reply { xid, zxid, result: Err(error) },
-        }
-    }
-
-    /// The reply is decoded into the caller's memory. On its own, for within
-    /// [`poll_event`](Self::poll_event) the compiler would move it twice on the way there.
-    #[inline(never)]
-    fn lend_answer(&self, answer: Answer) -> Event<'_> {
-        if answer.err != 0 || !self.chroot().is_empty() {
-            return self.lend_rare_answer(answer);
-        }
-        let Answer { xid, op, zxid, body, .. } = answer;
-        Event::Reply { xid, zxid, result: Reply::decode_as(op, self.inbox.frame(body)) }
-    }
-
-    #[cold]
-    fn lend_rare_answer(&self, answer: Answer) -> Event<'_> {
-        Event::Reply { xid: answer.xid, zxid: answer.zxid, result: self.answer_of(&answer) }
-    }
-
-    /// What an answer says.
-    pub(super) fn answer_of(&self, answer: &Answer) -> Result<Reply<'_>, OpError> {
-        match ErrorCode::from_wire(answer.err) {
-            Some(code) => Err(OpError::Server(code)),
-            // Znodes are named as the application does.
-            None => Reply::decode(answer.op, self.inbox.frame(answer.body.clone()))
-                .map(|reply| reply.below(self.chroot()))
-                .map_err(OpError::from),
         }
     }
 }

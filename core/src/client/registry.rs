@@ -1,8 +1,9 @@
 //! Watches and credentials: what a session must say again on every new connection.
 
+use super::credential::Credential;
 use super::watch_kind::{WatchKind, Wish};
 use crate::storage::Buf;
-use crate::wire::{EventType, OpCode, Request, Writer};
+use crate::wire::{EventType, WatcherType, Writer};
 
 /// A record: one byte of tag, four of length, then the path or the encoded auth packet.
 const RECORD_HEAD: usize = 5;
@@ -54,6 +55,8 @@ pub(super) struct Registry<'b> {
     live: usize,
     /// No pending record lies before this.
     pending: usize,
+    /// Settles a removal; there once one has been asked for.
+    pub(super) removal: Option<fn(&mut Registry<'_>, WatcherType, bool)>,
 }
 
 /// The records from some place on.
@@ -66,6 +69,7 @@ pub(super) struct Records<'r> {
 impl Iterator for Records<'_> {
     type Item = Record;
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn next(&mut self) -> Option<Record> {
         let record = self.registry.record(self.next)?;
         self.next = record.end();
@@ -114,7 +118,7 @@ impl Record {
 
 impl<'b> Registry<'b> {
     pub(super) const fn new(buf: Buf<'b>) -> Self {
-        Self { buf, end: 0, live: 0, pending: 0 }
+        Self { buf, end: 0, live: 0, pending: 0, removal: None }
     }
 
     pub(super) fn clear(&mut self) {
@@ -131,28 +135,27 @@ impl<'b> Registry<'b> {
     }
 
     /// Bytes that an auth packet takes; 0 if the same one is remembered already.
-    pub(super) fn auth_cost(&self, auth: &Request<'_>) -> usize {
+    pub(super) fn auth_cost(&self, auth: &Credential<'_>) -> usize {
         let mut measure = Writer::new(&mut []);
-        auth.encode(&mut measure);
+        auth.write(&mut measure);
         if self.has_auth(auth) { 0 } else { Self::cost(measure.len()) }
     }
 
-    fn has_auth(&self, auth: &Request<'_>) -> bool {
+    fn has_auth(&self, auth: &Credential<'_>) -> bool {
         self.records(0).any(|record| {
-            record.tag == TAG_AUTH
-                && Request::decode(OpCode::Auth, self.body(record)).as_ref() == Ok(auth)
+            record.tag == TAG_AUTH && Credential::read(self.body(record)).as_ref() == Ok(auth)
         })
     }
 
     /// Remembers an auth packet; room has been checked with [`auth_cost`](Self::auth_cost).
-    pub(super) fn add_auth(&mut self, auth: &Request<'_>) {
+    pub(super) fn add_auth(&mut self, auth: &Credential<'_>) {
         if self.has_auth(auth) {
             return;
         }
         let mut measure = Writer::new(&mut []);
-        auth.encode(&mut measure);
+        auth.write(&mut measure);
         self.append(TAG_AUTH, measure.len(), |memory| {
-            auth.encode(&mut Writer::new(memory));
+            auth.write(&mut Writer::new(memory));
         });
     }
 
@@ -165,7 +168,11 @@ impl<'b> Registry<'b> {
     /// answered. Requests are answered in order, and so are their wishes.
     pub(super) fn answered(&mut self, wish: Wish, err: Option<i32>) {
         match wish {
-            Wish::Removal(kind) => self.settle_removal(kind, err.is_some_and(Wish::is_gone)),
+            Wish::Removal(kind) => {
+                if let Some(settle) = self.removal {
+                    settle(self, kind, err.is_some_and(Wish::is_gone));
+                }
+            }
             _ => self.settle(err.and_then(|err| wish.armed(err))),
         }
     }
@@ -346,7 +353,7 @@ impl<'b> Registry<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Zxid;
+    use crate::wire::{OpCode, Request, Zxid};
 
     fn armed<'b>(memory: &'b mut [u8], watches: &[(WatchKind, &str)]) -> Registry<'b> {
         let mut registry = Registry::new(Buf::Lent(memory));
@@ -428,7 +435,7 @@ mod tests {
             registry.add_pending(path.as_bytes(), Place::Below);
             registry.settle(Some(if n % 3 == 0 { WatchKind::Child } else { WatchKind::Data }));
         }
-        registry.add_auth(&Request::add_auth("digest", b"u:p"));
+        registry.add_auth(&Credential::new("digest", b"u:p"));
         let (mut from, mut seen, mut frames) = (0, 0, 0);
         while let Some(chunk) = registry.next_chunk(from, 300, "/app") {
             let mut memory = [0; 300];

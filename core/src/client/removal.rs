@@ -24,6 +24,7 @@ impl Registry<'_> {
     /// Remembers a removal until it is answered; room has been checked with
     /// [`removal_cost`](Self::removal_cost).
     pub(super) fn begin_removal(&mut self, path: &[u8], kind: WatcherType) {
+        self.removal = Some(|registry, kind, gone| registry.settle_removal(kind, gone));
         let mut tag = REMOVAL;
         if let Some((record, armed)) = self.to_remove(path, kind) {
             // It moves to the end: what waits is settled in order.
@@ -35,7 +36,7 @@ impl Registry<'_> {
 
     /// Settles the oldest waiting record, which is a removal: its watches are gone, or stay as they
     /// were.
-    pub(super) fn settle_removal(&mut self, kind: WatcherType, gone: bool) {
+    fn settle_removal(&mut self, kind: WatcherType, gone: bool) {
         let Some(waiting) = self.next_waiting() else { return };
         if gone {
             for armed in WatchKind::ALL.into_iter().filter(|armed| armed.is_removed_by(kind)) {

@@ -24,7 +24,7 @@
 use core::ops::Range;
 
 use super::event::{Cause, KeeperState};
-use super::inflight::{InFlight, take_auth};
+use super::inflight::InFlight;
 use super::phase::Phase;
 use super::receive::{Found, Step};
 use super::session::ClientSession;
@@ -58,6 +58,21 @@ impl core::fmt::Debug for SaslChallenge<'_> {
         }
     }
 }
+
+/// What a session does in the phase: known only to [`ClientConfig::sasl`](super::ClientConfig::sasl),
+/// so that a program which does without SASL has no code for it.
+#[derive(Debug)]
+pub(super) struct Exchanger {
+    /// What it does by itself; `None`: it looks at what was received.
+    pub(super) next_turn: fn(&mut ClientSession<'_>, Exchange) -> Option<Step>,
+    /// What a frame brings, or one that a lost connection left behind.
+    pub(super) on_frame: fn(&mut ClientSession<'_>, ReplyHeader, Range<usize>) -> Step,
+}
+
+pub(super) static EXCHANGER: Exchanger = Exchanger {
+    next_turn: |session, exchange| session.next_turn(exchange),
+    on_frame: |session, header, body| session.on_sasl_frame(header, body),
+};
 
 /// Where the exchange of a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +163,7 @@ impl ClientSession<'_> {
     }
 
     /// What the session does by itself in the phase; `None`: it looks at what was received.
-    pub(super) fn next_turn(&mut self, exchange: Exchange) -> Option<Step> {
+    fn next_turn(&mut self, exchange: Exchange) -> Option<Step> {
         match exchange.turn {
             Turn::Begin => {
                 self.phase =
@@ -166,7 +181,7 @@ impl ClientSession<'_> {
     }
 
     /// A frame of the phase, or one of it that a lost connection left behind.
-    pub(super) fn on_sasl_frame(&mut self, header: ReplyHeader, body: Range<usize>) -> Step {
+    fn on_sasl_frame(&mut self, header: ReplyHeader, body: Range<usize>) -> Step {
         if let Some(code) = ErrorCode::from_wire(header.err) {
             // A token may follow: there is nothing more to say to it.
             return match code {
@@ -206,7 +221,7 @@ impl ClientSession<'_> {
     #[cold]
     pub(super) fn sasl_demanded(&mut self, header: ReplyHeader) -> Step {
         let request = match header.xid {
-            Xid::AUTH if self.replay.auths == 0 => take_auth(&mut self.in_flight),
+            Xid::AUTH if self.replay.auths == 0 => self.take_auth(),
             _ => None,
         };
         self.end(KeeperState::AuthFailed, Cause::SaslRequired);

@@ -2,6 +2,7 @@
 
 use super::config::ClientConfig;
 use super::connect_string::{ConnectString, Host};
+use super::credential::Credentials;
 use super::deadline::NEVER;
 use super::event::{Cause, KeeperState};
 use super::expiry::Expiry;
@@ -10,8 +11,9 @@ use super::hosts::{HostIndex, Hosts};
 use super::inflight::InFlight;
 use super::liveness::{Backoff, Liveness};
 use super::phase::{After, Closing, Link, Phase};
-use super::probe::Prober;
+use super::probe::{OnTime, Prober};
 use super::registry::Registry;
+use super::sasl::Exchanger;
 use super::submit::{Replay, TAIL_RESERVE};
 use super::why::Why;
 use crate::error::{ConfigError, DisconnectReason};
@@ -31,17 +33,19 @@ pub struct ClientSession<'b> {
     /// Where the chroot begins in the connection string; its end if there is none.
     pub(super) chroot_at: usize,
     pub(super) requested_timeout: Duration,
-    pub(super) read_only: bool,
+    pub(super) read_only: Option<OnTime>,
     pub(super) close_timeout: Duration,
     new_session_deadline: Option<Duration>,
     pub(super) frame_limit: usize,
-    pub(super) sasl: bool,
+    pub(super) sasl: Option<&'static Exchanger>,
 
     pub(super) inbox: Inbox<'b>,
     pub(super) outbox: Outbox<'b>,
     pub(super) registry: Registry<'b>,
     pub(super) in_flight: Queue<'b, InFlight>,
     pub(super) earliest_deadline: Instant,
+    /// What to do when it has passed; there once a request had a deadline.
+    pub(super) on_deadline: Option<fn(&mut ClientSession<'_>)>,
 
     pub(super) rng: Rng,
     pub(super) lists: HostLists<'b>,
@@ -73,12 +77,15 @@ pub struct ClientSession<'b> {
     pub(super) attempts: u32,
 
     pub(super) replay: Replay,
+    /// What there is to do about credentials; there once one has been submitted.
+    pub(super) credentials: Option<&'static Credentials>,
     pub(super) closing: Option<Closing>,
     pub(super) odd_events: u32,
 }
 
 /// The chroot that begins there in a connection string, borrowed from the string alone.
-#[inline]
+#[cfg_attr(target_pointer_width = "64", inline)]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(super) fn chroot(connect_string: &str, at: usize) -> &str {
     // Most sessions have none, and need not look for the boundary of a character.
     if at >= connect_string.len() {
@@ -138,6 +145,7 @@ impl<'b> ClientSession<'b> {
             registry: Registry::new(storage.registry),
             in_flight: storage.requests,
             earliest_deadline: NEVER,
+            on_deadline: None,
             lists: HostLists::default(),
             hosts: Hosts::new(count, 0, &mut rng),
             prober: Prober::new(),
@@ -159,6 +167,7 @@ impl<'b> ClientSession<'b> {
             changed_at: now,
             attempts: 0,
             replay: Replay::default(),
+            credentials: None,
             closing: None,
             odd_events: 0,
         })
@@ -342,7 +351,7 @@ impl Machine for ClientSession<'_> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let next = match self.phase {
+        let mut next = match self.phase {
             Phase::Backoff { until } | Phase::Draining { until, .. } => until,
             Phase::Dialling { deadline } | Phase::Priming { deadline } => deadline,
             Phase::Authenticating(exchange) => exchange.deadline,
@@ -352,14 +361,19 @@ impl Machine for ClientSession<'_> {
             }
             Phase::Ended => return None,
         };
-        let alive = !self.is_ending();
-        let closing = self.closing.filter(|_| alive).map(|closing| closing.deadline);
-        let give_up = self.give_up_at.filter(|_| alive);
-        [closing, give_up, self.probe_timeout(), self.local_end(), self.request_deadline()]
-            .into_iter()
-            .flatten()
-            .chain([next])
-            .min()
+        let mut no_later_than = |at: Option<Instant>| {
+            if let Some(at) = at {
+                next = next.min(at);
+            }
+        };
+        if !self.is_ending() {
+            no_later_than(self.closing.map(|closing| closing.deadline));
+            no_later_than(self.give_up_at);
+        }
+        no_later_than(self.probe_timeout());
+        no_later_than(self.local_end());
+        no_later_than(self.request_deadline());
+        Some(next)
     }
 
     fn poll_io(&mut self) -> Io<'_> {

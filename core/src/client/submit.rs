@@ -1,8 +1,10 @@
 //! What the session sends: requests, pings, and what a new connection must hear again.
 
 use super::chunk::Chunk;
+use super::credential::Credential;
 use super::deadline::NEVER;
 use super::inflight::InFlight;
+use super::operation::{Ask, Operation, check_items, check_path};
 use super::registry::{Place, Registry};
 use super::session::{ClientSession, chroot};
 use super::watch_kind::{WatchKind, Wish};
@@ -11,8 +13,8 @@ use crate::path::{self, Last, PathError, PathErrorKind};
 use crate::storage::NoRoom;
 use crate::time::Instant;
 use crate::wire::{
-    AddWatchMode, CreateMode, LENGTH_BYTES, OpCode, ReplyHeader, Request, RequestHeader, Ustring,
-    WatcherType, Writer, Xid,
+    AddWatchMode, LENGTH_BYTES, OpCode, ReplyHeader, Request, RequestHeader, Ustring, WatcherType,
+    Writer, Xid,
 };
 
 /// Bytes of the transmit buffer that requests leave free, so that a ping and a closeSession always
@@ -22,7 +24,7 @@ pub(super) const TAIL_RESERVE: usize = 2 * (LENGTH_BYTES + RequestHeader::BYTES)
 /// What a new connection is still to be told before any request, and what it is still to answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Replay {
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Auth packets sent by the replay and not yet answered.
     pub(super) auths: u32,
     /// setWatches frames not yet answered.
@@ -30,7 +32,7 @@ pub(super) struct Replay {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Credentials from this place in the registry on.
     Auth(usize),
     /// Watches from this place in the registry on.
@@ -74,9 +76,8 @@ impl ClientSession<'_> {
     /// # Errors
     /// [`SubmitError`]; nothing has changed then, and
     /// [`is_temporary`](SubmitError::is_temporary) says whether to try again.
-    #[inline]
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Xid, SubmitError> {
-        self.submit_before(request, NEVER)
+        self.hand_over(request, NEVER)
     }
 
     /// As [`submit`](Self::submit), with a deadline: without an answer until then, the request fails
@@ -89,20 +90,53 @@ impl ClientSession<'_> {
         request: &Request<'_>,
         deadline: Instant,
     ) -> Result<Xid, SubmitError> {
+        self.on_deadline = Some(|session| session.on_request_deadline());
+        self.hand_over(request, deadline)
+    }
+
+    /// As [`submit`](Self::submit), for a program that is to hold no more code than its operations
+    /// need; see [`GetData`](super::GetData) and its kin.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_operation(&mut self, operation: &dyn Operation) -> Result<Xid, SubmitError> {
+        self.hand_over(operation, NEVER)
+    }
+
+    /// As [`submit_operation`](Self::submit_operation), with a deadline as in
+    /// [`submit_before`](Self::submit_before).
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_operation_before(
+        &mut self,
+        operation: &dyn Operation,
+        deadline: Instant,
+    ) -> Result<Xid, SubmitError> {
+        self.on_deadline = Some(|session| session.on_request_deadline());
+        self.hand_over(operation, deadline)
+    }
+
+    #[inline]
+    fn hand_over<O: Ask + ?Sized>(
+        &mut self,
+        request: &O,
+        deadline: Instant,
+    ) -> Result<Xid, SubmitError> {
         if !self.is_open() {
             let over = self.closing.is_some() || self.is_ending();
             return Err(if over { SubmitError::Ended } else { SubmitError::NotConnected });
         }
-        if !request.path().and_then(Ustring::as_bytes).is_some_and(path::is_usual) {
-            check_paths(request)?;
+        if cfg!(not(target_pointer_width = "64")) || !path::is_usual(request.path()) {
+            request.check()?;
         }
         if self.in_flight.is_full() {
             return Err(SubmitError::InFlightFull);
         }
-        let wish = wish(request)?.filter(|wish| self.has_to_remember(request, *wish));
-        let remembered = wish.is_some() || matches!(request, Request::Auth { .. });
+        let wish = request.wish(&self.registry)?;
+        let remembered = wish.is_some() || request.is_credential();
         if remembered {
-            self.check_registry(request, wish)?;
+            request.check_room(self, wish)?;
         }
 
         // Nothing of the session is changed before the frame is in the buffer.
@@ -118,7 +152,7 @@ impl ClientSession<'_> {
             .map_err(|full| self.refusal(full))?;
 
         if remembered {
-            self.remember(request, wish);
+            request.remember(self, wish);
         }
         self.next_xid = xid.next();
         self.earliest_deadline = self.earliest_deadline.min(deadline);
@@ -142,50 +176,20 @@ impl ClientSession<'_> {
         SubmitError::TransmitFull { needed, free }
     }
 
-    /// Whether there is room to remember what the request asks to be remembered.
+    /// Whether there is room to remember a watch of this path.
     #[inline(never)]
-    fn check_registry(&self, request: &Request<'_>, wish: Option<Wish>) -> Result<(), SubmitError> {
-        let needed = match (wish, request) {
-            (Some(Wish::Removal(kind)), _) => {
-                self.registry.removal_cost(path_of(request), kind).unwrap_or(0)
-            }
-            (Some(_), _) => {
-                let path = path_of(request);
-                let chroot = match self.place(request) {
-                    Place::Below => self.chroot().len(),
-                    Place::Absolute => 0,
-                };
-                self.check_watch_fits(path.len().saturating_add(chroot))?;
-                Registry::cost(path.len())
-            }
-            (None, Request::Auth { .. }) => self.registry.auth_cost(request),
-            (None, _) => return Ok(()),
+    pub(super) fn check_watch(&self, path: &[u8], place: Place) -> Result<(), SubmitError> {
+        let chroot = match place {
+            Place::Below => self.chroot().len(),
+            Place::Absolute => 0,
         };
+        self.check_watch_fits(path.len().saturating_add(chroot))?;
+        self.check_registry(Registry::cost(path.len()))
+    }
+
+    pub(super) fn check_registry(&self, needed: usize) -> Result<(), SubmitError> {
         let free = self.registry.free();
-        if needed > free {
-            return Err(SubmitError::RegistryFull { needed, free });
-        }
-        Ok(())
-    }
-
-    /// Remembers a credential, or the path of a watch until its request is answered.
-    #[inline(never)]
-    fn remember(&mut self, request: &Request<'_>, wish: Option<Wish>) {
-        let path = path_of(request);
-        match wish {
-            Some(Wish::Removal(kind)) => self.registry.begin_removal(path, kind),
-            Some(_) => self.registry.add_pending(path, self.place(request)),
-            None => self.registry.add_auth(request),
-        }
-    }
-
-    /// Whether the answer can change anything: a removal where nothing is watched cannot.
-    #[inline]
-    fn has_to_remember(&self, request: &Request<'_>, wish: Wish) -> bool {
-        match wish {
-            Wish::Removal(kind) => self.registry.removal_cost(path_of(request), kind).is_some(),
-            _ => true,
-        }
+        if needed > free { Err(SubmitError::RegistryFull { needed, free }) } else { Ok(()) }
     }
 
     /// Whose name for its znode the request's path is.
@@ -257,22 +261,10 @@ impl ClientSession<'_> {
     fn replay_one(&mut self) -> bool {
         let room = self.outbox.free().saturating_sub(TAIL_RESERVE);
         match self.replay.stage {
-            Stage::Auth(from) => {
-                let Some((packet, next)) = self.registry.next_auth(from) else {
-                    self.replay.stage = Stage::Watches(0);
-                    return true;
-                };
-                let header = RequestHeader { xid: Xid::AUTH, op: OpCode::Auth.to_wire() };
-                let sent = self.outbox.frame(TAIL_RESERVE, |w| {
-                    header.write(w);
-                    w.raw(packet);
-                });
-                if sent.is_err() {
-                    return false;
-                }
-                self.replay.stage = Stage::Auth(next);
-                self.replay.auths = self.replay.auths.saturating_add(1);
-            }
+            Stage::Auth(from) => match self.credentials {
+                Some(credentials) => return (credentials.replay)(self, from),
+                None => self.replay.stage = Stage::Watches(0),
+            },
             Stage::Watches(from) => {
                 let chroot = chroot(&self.connect_string, self.chroot_at);
                 let Some(chunk) = self.registry.next_chunk(from, room, chroot) else {
@@ -295,8 +287,65 @@ impl ClientSession<'_> {
     }
 }
 
-fn path_of<'a>(request: &Request<'a>) -> &'a [u8] {
-    request.path().and_then(Ustring::as_bytes).unwrap_or_default()
+impl Ask for Request<'_> {
+    #[inline]
+    fn op(&self) -> OpCode {
+        self.op()
+    }
+
+    #[inline]
+    fn path(&self) -> &[u8] {
+        self.path().and_then(Ustring::as_bytes).unwrap_or_default()
+    }
+
+    #[inline]
+    fn encode(&self, w: &mut Writer<'_>) {
+        self.encode(w);
+    }
+
+    #[inline]
+    fn wish(&self, registry: &Registry<'_>) -> Result<Option<Wish>, SubmitError> {
+        Ok(match wish(self)? {
+            // A removal where nothing is watched cannot change anything.
+            Some(Wish::Removal(kind)) if registry.removal_cost(Ask::path(self), kind).is_none() => {
+                None
+            }
+            wish => wish,
+        })
+    }
+
+    fn check(&self) -> Result<(), SubmitError> {
+        check_paths(self)
+    }
+
+    #[inline]
+    fn is_credential(&self) -> bool {
+        matches!(self, Request::Auth { .. })
+    }
+
+    #[inline(never)]
+    fn check_room(
+        &self,
+        session: &ClientSession<'_>,
+        wish: Option<Wish>,
+    ) -> Result<(), SubmitError> {
+        let path = Ask::path(self);
+        session.check_registry(match wish {
+            Some(Wish::Removal(kind)) => session.registry.removal_cost(path, kind).unwrap_or(0),
+            Some(_) => return session.check_watch(path, session.place(self)),
+            None => session.registry.auth_cost(&Credential::of(self)),
+        })
+    }
+
+    #[inline(never)]
+    fn remember(&self, session: &mut ClientSession<'_>, wish: Option<Wish>) {
+        let path = Ask::path(self);
+        match wish {
+            Some(Wish::Removal(kind)) => session.registry.begin_removal(path, kind),
+            Some(_) => session.registry.add_pending(path, session.place(self)),
+            None => session.remember_credential(&Credential::of(self)),
+        }
+    }
 }
 
 /// The watch that a request wishes for.
@@ -309,11 +358,9 @@ fn wish(request: &Request<'_>) -> Result<Option<Wish>, SubmitError> {
         Request::GetChildren { watch: true, .. } | Request::GetChildren2 { watch: true, .. } => {
             Some(Wish::Success(WatchKind::Child))
         }
-        Request::AddWatch { mode, .. } => match AddWatchMode::from_wire(mode) {
-            Some(AddWatchMode::Persistent) => Some(Wish::Success(WatchKind::Persistent)),
-            Some(AddWatchMode::PersistentRecursive) => Some(Wish::Success(WatchKind::Recursive)),
-            None => None,
-        },
+        Request::AddWatch { mode, .. } => {
+            AddWatchMode::from_wire(mode).map(|mode| Wish::Success(WatchKind::added(mode)))
+        }
         // A type that no server knows removes nothing.
         Request::RemoveWatches { kind, .. } => WatcherType::from_wire(kind).map(Wish::Removal),
         // What the session sends by itself, or (check) what 3.8 servers never answer and later ones
@@ -334,9 +381,7 @@ fn check_paths(request: &Request<'_>) -> Result<(), SubmitError> {
     let flags = match request {
         Request::Create(create) | Request::Create2(create) => create.flags,
         Request::CreateTtl(ttl) => ttl.create.flags,
-        Request::Multi(items) | Request::MultiRead(items) => {
-            return items.iter().try_for_each(|item| check_path(item.path(), item.flags()));
-        }
+        Request::Multi(items) | Request::MultiRead(items) => return check_items(items),
         // Plain text to compare with, but of absolute paths.
         Request::GetEphemerals { prefix } => {
             return match prefix.as_bytes().unwrap_or_default().first() {
@@ -349,11 +394,7 @@ fn check_paths(request: &Request<'_>) -> Result<(), SubmitError> {
         }
         _ => 0,
     };
-    request.path().map_or(Ok(()), |path| check_path(path, flags))
-}
-
-fn check_path(path: Ustring<'_>, flags: i32) -> Result<(), SubmitError> {
-    let sequential = CreateMode::from_flags(flags).is_some_and(CreateMode::is_sequential);
-    let last = if sequential { Last::Sequential } else { Last::Plain };
-    path::check(path.as_bytes().unwrap_or_default(), last).map_err(SubmitError::Path)
+    request
+        .path()
+        .map_or(Ok(()), |path| check_path(path.as_bytes().unwrap_or_default(), Last::of(flags)))
 }

@@ -36,7 +36,7 @@ impl ClientSession<'_> {
             ) => Readable::Sasl,
             _ => Readable::Nothing,
         };
-        let proving = self.live.timeout.scaled(1, 3).max(Duration::from_secs(1));
+        let proving = self.live.timeout.share(1, 3).max(Duration::from_secs(1));
         let proved = self.is_connected() && self.clock.since(self.established_at) >= proving;
         if proved {
             self.backoff.reset();
@@ -122,7 +122,9 @@ impl ClientSession<'_> {
             return self.end(KeeperState::Closed, Cause::NeverEstablished);
         }
         if self.request_deadline().is_some_and(|at| now >= at) {
-            self.on_request_deadline();
+            if let Some(on_deadline) = self.on_deadline {
+                on_deadline(self);
+            }
         }
         self.probe_on_time();
         match self.phase {

@@ -1,7 +1,7 @@
 //! What a session watches, and which of its watches an event is for.
 
 use crate::error::ErrorCode;
-use crate::wire::{EventType, WatcherType};
+use crate::wire::{AddWatchMode, EventType, WatcherType};
 
 /// How a znode is watched.
 ///
@@ -54,6 +54,14 @@ impl WatchKind {
     /// Every kind, in the order of the lists of setWatches2.
     pub const ALL: [Self; 5] =
         [Self::Data, Self::Exist, Self::Child, Self::Persistent, Self::Recursive];
+
+    /// What addWatch arms.
+    pub(super) const fn added(mode: AddWatchMode) -> Self {
+        match mode {
+            AddWatchMode::Persistent => Self::Persistent,
+            AddWatchMode::PersistentRecursive => Self::Recursive,
+        }
+    }
 
     /// Whether a watch of this kind at the path `at` is told of an event at `path`.
     pub fn is_told(self, at: &str, event: EventType, path: &str) -> bool {

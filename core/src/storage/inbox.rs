@@ -159,7 +159,8 @@ impl<'b> Inbox<'b> {
     }
 
     /// The bytes of a range that [`next`](Self::next) gave.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn frame(&self, range: Range<usize>) -> &[u8] {
         self.buf.bytes().get(range).unwrap_or_default()
     }
@@ -180,7 +181,8 @@ impl<'b> Inbox<'b> {
     }
 
     /// The length field at the head and what has arrived behind it, if the length has.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn head(&self) -> Option<(&[u8; LENGTH_BYTES], &[u8])> {
         self.buf.bytes().get(self.head..self.tail)?.split_first_chunk()
     }

@@ -19,6 +19,9 @@ pub(crate) struct NoRoom {
     pub(crate) free: usize,
 }
 
+/// The longest frame that the wire has a length for.
+const LONGEST: usize = LENGTH_BYTES + 0x7fff_ffff;
+
 impl<'b> Outbox<'b> {
     pub(crate) const fn new(buf: Buf<'b>) -> Self {
         Self { buf, head: 0, tail: 0 }
@@ -85,27 +88,66 @@ impl<'b> Outbox<'b> {
         reserve: usize,
         write: impl Fn(&mut Writer<'_>),
     ) -> Result<(), NoRoom> {
-        match self.try_frame(chroot, reserve, &write) {
-            Ok(()) => Ok(()),
-            Err(needed) => self.frame_in_new_room(needed, chroot, reserve, write),
+        if cfg!(target_pointer_width = "64") {
+            self.write_frame(chroot, reserve, write)
+        } else {
+            // One loop for all kinds of frames: a microcontroller has less room than time.
+            self.write_any_frame(chroot, reserve, &write)
         }
     }
 
-    /// Appends a frame that needs so many bytes after making room for it.
-    #[cold]
-    fn frame_in_new_room(
+    #[inline(never)]
+    fn write_any_frame(
         &mut self,
-        needed: usize,
+        chroot: &str,
+        reserve: usize,
+        write: &dyn Fn(&mut Writer<'_>),
+    ) -> Result<(), NoRoom> {
+        self.write_frame(chroot, reserve, write)
+    }
+
+    #[inline]
+    fn write_frame(
+        &mut self,
         chroot: &str,
         reserve: usize,
         write: impl Fn(&mut Writer<'_>),
     ) -> Result<(), NoRoom> {
-        let free = self.free().saturating_sub(reserve);
-        if needed > free {
-            return Err(NoRoom { needed, free });
+        loop {
+            let tail = self.tail;
+            let spare = self.buf.bytes_mut().get_mut(tail..).unwrap_or_default();
+            let room = spare.len().saturating_sub(reserve).min(LONGEST);
+            let spare = spare.get_mut(..room).unwrap_or_default();
+            let (length, body) = match spare.split_first_chunk_mut::<LENGTH_BYTES>() {
+                Some((length, body)) => (Some(length), body),
+                None => (None, Default::default()),
+            };
+            let mut writer = Writer::new(body);
+            writer.set_chroot(chroot);
+            write(&mut writer);
+            let written = writer.len();
+            let needed = written.saturating_add(LENGTH_BYTES);
+            if let Some(length) = length.filter(|_| needed <= room) {
+                // No longer than `LONGEST`.
+                *length = u32::try_from(written).unwrap_or_default().to_be_bytes();
+                // Not beyond the end of the buffer.
+                self.tail = tail.wrapping_add(needed);
+                return Ok(());
+            }
+            self.make_room_for(needed, reserve)?;
         }
-        self.make_room(needed.saturating_add(reserve));
-        self.try_frame(chroot, reserve, &write).map_err(|needed| NoRoom { needed, free })
+    }
+
+    /// Makes room for a frame that needs so many bytes and does not fit as things lie.
+    #[cold]
+    #[inline(never)]
+    fn make_room_for(&mut self, needed: usize, reserve: usize) -> Result<(), NoRoom> {
+        let free = self.free().saturating_sub(reserve);
+        if needed <= free {
+            self.make_room(needed.saturating_add(reserve));
+        }
+        let room = self.buf.bytes().len().saturating_sub(self.tail).saturating_sub(reserve);
+        if needed <= room.min(LONGEST) { Ok(()) } else { Err(NoRoom { needed, free }) }
     }
 
     /// Appends bytes that are no frame; on refusal nothing changes.
@@ -123,38 +165,6 @@ impl<'b> Outbox<'b> {
             self.tail = end;
         }
         Ok(())
-    }
-
-    /// Writes behind the tail if it fits there as things lie; the error is the size needed.
-    #[inline]
-    fn try_frame(
-        &mut self,
-        chroot: &str,
-        reserve: usize,
-        write: &impl Fn(&mut Writer<'_>),
-    ) -> Result<(), usize> {
-        let tail = self.tail;
-        let spare = self.buf.bytes_mut().get_mut(tail..).unwrap_or_default();
-        let room = spare.len().saturating_sub(reserve);
-        let spare = spare.get_mut(..room).unwrap_or_default();
-        let (length, body) = match spare.split_first_chunk_mut::<LENGTH_BYTES>() {
-            Some((length, body)) => (Some(length), body),
-            None => (None, Default::default()),
-        };
-        let mut writer = Writer::new(body);
-        writer.set_chroot(chroot);
-        write(&mut writer);
-        let written = writer.len();
-        let needed = written.saturating_add(LENGTH_BYTES);
-        match length {
-            Some(length) if needed <= room => {
-                *length = i32::try_from(written).map_err(|_| usize::MAX)?.to_be_bytes();
-                // Not beyond the end of the buffer.
-                self.tail = tail.wrapping_add(needed);
-                Ok(())
-            }
-            _ => Err(needed),
-        }
     }
 
     /// Gives back what an owned buffer has grown by beyond `kept` bytes, as far as nothing is pending

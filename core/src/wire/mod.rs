@@ -44,7 +44,7 @@ pub use request::{Create, CreateTtl, Reconfig, Request, SetWatches};
 pub use stat::Stat;
 pub use watch::{AddWatchMode, EventType, WatcherEvent, WatcherType};
 
-pub(crate) use paths::below;
+pub(crate) use paths::{below, stripped};
 
 /// Bytes of the length before every frame. The length does not count itself.
 pub const LENGTH_BYTES: usize = 4;
