@@ -216,6 +216,12 @@ struct Server {
 /// Tells a test binary that was started by itself what to do.
 const DIR: &str = "ZK_SESSION_TEST_DURABLE_DIR";
 
+/// A test of this file, as its binary knows it: the twin on tokio has this file as a module.
+fn test_name(name: &str) -> String {
+    let module = module_path!().split_once("::").map(|(_, module)| format!("{module}::"));
+    module.unwrap_or_default() + name
+}
+
 impl Server {
     fn command(dir: &Path, addr: SocketAddr, fsync: Fsync) -> Command {
         Self::command_of(Command::new(std::env::current_exe().unwrap()), dir, addr, fsync)
@@ -223,7 +229,7 @@ impl Server {
 
     fn command_of(mut command: Command, dir: &Path, addr: SocketAddr, fsync: Fsync) -> Command {
         command
-            .args(["--exact", "serves_as_a_child", "--nocapture"])
+            .args(["--exact", &test_name("serves_as_a_child"), "--nocapture"])
             .env(DIR, dir)
             .env("ADDR", addr.to_string())
             .env("FSYNC", if fsync == Fsync::Always { "always" } else { "never" })

@@ -55,6 +55,10 @@
 //! The session's task runs on the runtime in which the client was started, which needs its I/O and time
 //! drivers enabled; handles may be used from any other. If that runtime is shut down, whatever waits
 //! ends with [`ErrorKind::NoRuntime`], and the ensemble keeps the session until its timeout.
+//!
+//! # Features
+//! None is on by default. `ensemble`: `EmbeddedEnsemble`, a whole ensemble in a task of the runtime, for
+//! tests and development; `durable`: one that keeps its state.
 
 mod builder;
 mod call;
@@ -62,6 +66,8 @@ mod client;
 mod clock;
 mod dial;
 mod driver;
+#[cfg(feature = "ensemble")]
+mod ensemble;
 mod error;
 mod line;
 pub mod op;
@@ -76,6 +82,8 @@ mod watches;
 pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;
+#[cfg(feature = "ensemble")]
+pub use ensemble::*;
 pub use error::{Error, ErrorKind};
 pub use pending::Pending;
 pub use states::{Transition, Transitions};

@@ -1,0 +1,17 @@
+//! The tests of the ensemble on a thread, on the one on tokio.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unused_imports,
+    reason = "tests fail by panicking; each takes its part of the twin"
+)]
+#![cfg(target_os = "linux")]
+
+mod ensemble_twin;
+#[path = "../../std/tests/ensemble_speed.rs"]
+mod on_tokio;
+
+extern crate self as zk_session_std;
+
+pub(crate) use ensemble_twin::*;
