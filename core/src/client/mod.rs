@@ -100,6 +100,6 @@ pub use probe::ProbeAnswer;
 pub use raw::RawReply;
 pub use sasl::SaslChallenge;
 pub use session::ClientSession;
-pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError};
+pub use ticket::{ExportError, TICKET_BYTES, TicketContents, TicketError, crc32};
 pub use watch_kind::{WatchKind, ancestors};
 pub use why::Why;

@@ -127,7 +127,7 @@ impl Ticket {
             w.byte(tag);
             w.buffer(Some(path));
         }
-        w.seal(crc32);
+        w.seal(|bytes| crc32(0, bytes));
     }
 
     /// Reads a ticket and fills the registry with its watches.
@@ -145,7 +145,7 @@ impl Ticket {
         if bytes.len() < TICKET_BYTES {
             return Err(cut_off);
         }
-        if crc32(body) != u32::from_be_bytes(*sum) {
+        if crc32(0, body) != u32::from_be_bytes(*sum) {
             return Err(TicketError::Checksum);
         }
         Self::read_body(r, registry, cut_off)
@@ -247,9 +247,11 @@ impl<'b> ClientSession<'b> {
     }
 }
 
-/// CRC-32 as in Ethernet and zip, without a table: a ticket is short and written seldom.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |sum: u32, byte| {
+/// CRC-32 as in Ethernet and zip, of what `before` is the sum of (0 of nothing) and these bytes. It
+/// needs no table: a ticket is short and written seldom. For whoever stores tickets, with something of
+/// their own beside them.
+pub fn crc32(before: u32, bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!before, |sum: u32, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
             (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
         })
@@ -262,6 +264,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_well_known_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(0, b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(crc32(0, b"1234"), b"56789"), 0xcbf4_3926);
     }
 }
