@@ -81,6 +81,7 @@
 #![no_std]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+pub mod blocking;
 mod call;
 mod children;
 mod dial;
@@ -92,6 +93,7 @@ mod memory;
 mod operations;
 mod session;
 mod state;
+mod store;
 mod time;
 mod trace;
 
@@ -103,6 +105,7 @@ pub use error::{DialError, Error};
 pub use events::{Events, SessionEvent};
 pub use memory::{CHUNK, Memory, SUBSCRIBERS, Small, Std, Tiny};
 pub use session::{End, OpenError, Session};
+pub use store::{StoreError, TicketStore};
 #[cfg(feature = "embassy-time")]
 pub use time::EmbassyTimer;
 pub use time::{Clock, Timer};

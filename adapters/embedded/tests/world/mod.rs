@@ -45,7 +45,6 @@ struct Line {
     to_client: RefCell<VecDeque<u8>>,
     closed: Cell<bool>,
     reader: RefCell<Option<Waker>>,
-    pause: Cell<bool>,
     garbage: RefCell<Option<Vec<u8>>>,
 }
 
@@ -195,6 +194,12 @@ impl World {
         (due > self.now.get()).then_some(due)
     }
 
+    /// Lets a bare loop's world go on by a millisecond.
+    pub(crate) fn tick(&self) {
+        while self.pump() {}
+        self.now.set(self.now.get() + 1);
+    }
+
     /// Lets the tasks run for so long.
     pub(crate) fn pass(self: &Rc<Self>, millis: u64, rest: &mut [Task<'_>]) {
         let mut time = Time(self.clone());
@@ -266,6 +271,41 @@ impl DelayNs for Time {
     }
 }
 
+impl Net {
+    fn connect(&self, host: Host<'_>) -> Result<Stream, DialError> {
+        let world = &self.0;
+        let server = host.name.strip_prefix('s').and_then(|n| n.parse::<usize>().ok());
+        let server = server.filter(|n| *n < world.servers.len()).ok_or(DialError::NotResolved)?;
+        if !world.up.borrow()[server] {
+            return Err(DialError::Refused(ErrorKind::ConnectionRefused));
+        }
+        let peer = ([10, 0, 0, 1], 4000).into();
+        let conn = world.engine.borrow_mut().accept(world.instant(), world.servers[server], peer);
+        let line = Rc::new(Line {
+            server,
+            conn: Cell::new(Some(conn)),
+            to_client: RefCell::default(),
+            closed: Cell::new(false),
+            reader: RefCell::default(),
+            garbage: RefCell::new(world.garbage.borrow().clone()),
+        });
+        world.lines.borrow_mut().push(line.clone());
+        Ok(Stream { world: world.clone(), line })
+    }
+}
+
+impl zk_session_embedded::blocking::Dial for Net {
+    type Transport = Stream;
+
+    fn poll_dial(&mut self, host: Host<'_>) -> Poll<Result<Stream, DialError>> {
+        if self.0.cut.get() {
+            return Poll::Pending;
+        }
+        self.0.dials.set(self.0.dials.get() + 1);
+        Poll::Ready(self.connect(host))
+    }
+}
+
 /// Dials the servers of a world: host `s0` is the first, and so on.
 pub(crate) struct Net(pub(crate) Rc<World>);
 
@@ -286,24 +326,7 @@ impl Dial for Net {
         if world.cut.get() {
             std::future::pending::<()>().await;
         }
-        let server = host.name.strip_prefix('s').and_then(|n| n.parse::<usize>().ok());
-        let server = server.filter(|n| *n < world.servers.len()).ok_or(DialError::NotResolved)?;
-        if !world.up.borrow()[server] {
-            return Err(DialError::Refused(ErrorKind::ConnectionRefused));
-        }
-        let peer = ([10, 0, 0, 1], 4000).into();
-        let conn = world.engine.borrow_mut().accept(world.instant(), world.servers[server], peer);
-        let line = Rc::new(Line {
-            server,
-            conn: Cell::new(Some(conn)),
-            to_client: RefCell::default(),
-            closed: Cell::new(false),
-            reader: RefCell::default(),
-            pause: Cell::new(true),
-            garbage: RefCell::new(world.garbage.borrow().clone()),
-        });
-        world.lines.borrow_mut().push(line.clone());
-        Ok(Stream { world: world.clone(), line })
+        self.connect(host)
     }
 }
 
@@ -341,30 +364,32 @@ impl Read for Stream {
         if self.world.reluctant.get() {
             hesitate().await;
         }
-        poll_fn(|cx| {
-            let mut bytes = self.line.to_client.borrow_mut();
-            if bytes.is_empty() {
-                if self.line.closed.get() {
-                    return Poll::Ready(Ok(0));
-                }
+        poll_fn(|cx| match self.take(buf) {
+            Some(n) => Poll::Ready(Ok(n)),
+            None => {
                 *self.line.reader.borrow_mut() = Some(cx.waker().clone());
-                return Poll::Pending;
+                Poll::Pending
             }
-            let n = bytes.len().min(buf.len());
-            for (to, from) in buf.iter_mut().zip(bytes.drain(..n)) {
-                *to = from;
-            }
-            Poll::Ready(Ok(n))
         })
         .await
     }
 }
 
-impl Write for Stream {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
-        if self.world.reluctant.get() {
-            hesitate().await;
+impl Stream {
+    /// What has arrived; none before anything has.
+    fn take(&self, buf: &mut [u8]) -> Option<usize> {
+        let mut bytes = self.line.to_client.borrow_mut();
+        if bytes.is_empty() && !self.line.closed.get() {
+            return None;
         }
+        let n = bytes.len().min(buf.len());
+        for (to, from) in buf.iter_mut().zip(bytes.drain(..n)) {
+            *to = from;
+        }
+        Some(n)
+    }
+
+    fn give(&self, buf: &[u8]) -> Result<usize, ErrorKind> {
         if self.world.cut.get() {
             return Ok(buf.len());
         }
@@ -373,6 +398,43 @@ impl Write for Stream {
         let most = if self.world.reluctant.get() { 7 } else { buf.len() };
         let bytes = &buf[..buf.len().min(most)];
         Ok(self.world.engine.borrow_mut().handle_bytes(self.world.instant(), conn, bytes))
+    }
+}
+
+impl embedded_io::Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        Ok(self.take(buf).expect("asked whether it would wait"))
+    }
+}
+
+impl embedded_io::ReadReady for Stream {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        Ok(self.line.closed.get() || !self.line.to_client.borrow().is_empty())
+    }
+}
+
+impl embedded_io::Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        self.give(buf)
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+impl embedded_io::WriteReady for Stream {
+    fn write_ready(&mut self) -> Result<bool, ErrorKind> {
+        Ok(true)
+    }
+}
+
+impl Write for Stream {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        if self.world.reluctant.get() {
+            hesitate().await;
+        }
+        self.give(buf)
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {
@@ -396,4 +458,46 @@ pub(crate) fn open(world: &World) -> &'static TestSession {
     let session: &'static TestSession = Box::leak(Box::new(Session::new()));
     session.open(config, memory::<1024, 512, 256, 4>(), world.instant()).unwrap();
     session
+}
+
+/// Polls a future once in every round, and drops it after so many of them.
+pub(crate) async fn dropped_after<T>(rounds: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Some(Box::pin(future));
+    let mut left = rounds;
+    poll_fn(move |cx| {
+        let Some(running) = future.as_mut().filter(|_| left > 0) else {
+            future = None;
+            return Poll::Ready(None);
+        };
+        left -= 1;
+        cx.waker().wake_by_ref();
+        running.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Both at once.
+pub(crate) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (Box::pin(a), Box::pin(b));
+    let (mut left, mut right) = (None, None);
+    poll_fn(move |cx| {
+        if left.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(cx)
+        {
+            left = Some(value);
+        }
+        if right.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(cx)
+        {
+            right = Some(value);
+        }
+        match (left.take(), right.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (l, r) => {
+                (left, right) = (l, r);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
