@@ -78,8 +78,7 @@ impl Log {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || lines.ended {
-                drop(lines);
-                bail!("nothing with {words:?} was logged within {patience:?}; the log:\n{self}");
+                bail!("nothing with {words:?} was logged within {patience:?}");
             }
             let waited = self.0.changed.wait_timeout(lines, left);
             lines = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -30,5 +30,6 @@ pub(crate) fn baseline(program: &Path, verbose: bool) -> Result<()> {
     let mut qemu = Qemu::builder(program).argument("connect", port).verbose(verbose).start()?;
     let status = qemu.wait(PATIENCE)?;
     ensure!(status.code() == Some(0), "the baseline ended with {status}\n{}", qemu.log());
+    println!("firmware: the baseline talks to its host");
     Ok(())
 }

@@ -114,7 +114,6 @@ impl QemuBuilder {
     }
 
     /// Starts with the cable out.
-    #[allow(dead_code, reason = "the runs that need it come with the device")]
     pub(crate) fn unlinked(mut self) -> Self {
         self.linked = false;
         self

@@ -1,14 +1,18 @@
-//! Time for embassy, from the processor's own SysTick.
+//! Time for embassy: a counter that runs freely tells it, and the processor's SysTick wakes whoever
+//! waits for it.
 //!
-//! An interrupt each millisecond counts and wakes the tasks whose time has come; between two of them
-//! the counter tells the microseconds. A clock without a periodic interrupt would let QEMU sleep
-//! through what happens on the host: there a first connection takes up to a second.
+//! Counting SysTick's interrupts would lose time whenever they are held up for longer than their
+//! period, as QEMU does when its host is busy; and a session that thinks it is younger than it is
+//! finds itself expired. The counter goes on. SysTick interrupts each millisecond all the same: a
+//! clock without a periodic interrupt lets QEMU sleep through what happens on the host, and a first
+//! connection takes up to a second.
 
 use core::cell::{Cell, RefCell};
+use core::ptr;
 use core::task::Waker;
 
+use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m::peripheral::{SCB, SYST};
 use cortex_m_rt::exception;
 use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
@@ -16,23 +20,43 @@ use embassy_time_queue_utils::Queue;
 
 use super::CLOCK_HZ;
 
-const CYCLES_PER_MILLISECOND: u32 = CLOCK_HZ / 1000;
-const CYCLES_PER_MICROSECOND: u32 = CLOCK_HZ / 1_000_000;
+/// The first half of the board's dual timer: what it counts down from, where it is, how it counts.
+const TIMER_LOAD: *mut u32 = 0x4000_2000 as *mut u32;
+const TIMER_VALUE: *const u32 = 0x4000_2004 as *const u32;
+const TIMER_CONTROL: *mut u32 = 0x4000_2008 as *mut u32;
+/// 32 bits wide, begins anew after zero, no interrupt.
+const TIMER_ON: u32 = 1 << 7 | 1 << 1;
 
-embassy_time_driver::time_driver_impl!(static CLOCK: SysTick = SysTick {
-    milliseconds: Mutex::new(Cell::new(0)),
+const CYCLES_PER_MILLISECOND: u32 = CLOCK_HZ / 1000;
+const CYCLES_PER_MICROSECOND: u64 = (CLOCK_HZ / 1_000_000) as u64;
+
+embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock {
+    counted: Mutex::new(Cell::new(Counted { cycles: 0, value: u32::MAX })),
     sleepers: Mutex::new(RefCell::new(Queue::new())),
 });
 
-struct SysTick {
-    /// Since the start.
-    milliseconds: Mutex<Cell<u64>>,
+struct Clock {
+    counted: Mutex<Cell<Counted>>,
     /// Tasks that are to be woken.
     sleepers: Mutex<RefCell<Queue>>,
 }
 
+/// How far the time has been counted.
+#[derive(Clone, Copy)]
+struct Counted {
+    /// Since the start.
+    cycles: u64,
+    /// The timer's value then.
+    value: u32,
+}
+
 /// Starts the clock at zero.
 pub(super) fn start(timer: &mut SYST) {
+    // SAFETY: the board has these registers there, aligned, always mapped; nobody else uses them.
+    unsafe {
+        ptr::write_volatile(TIMER_LOAD, u32::MAX);
+        ptr::write_volatile(TIMER_CONTROL, TIMER_ON);
+    }
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(CYCLES_PER_MILLISECOND - 1);
     timer.clear_current();
@@ -40,31 +64,29 @@ pub(super) fn start(timer: &mut SYST) {
     timer.enable_interrupt();
 }
 
-impl SysTick {
+impl Clock {
+    /// Counts what has passed since the last look, which must not be 171 seconds ago: then the timer
+    /// has come round.
     fn microseconds(&self, cs: CriticalSection<'_>) -> u64 {
-        let mut milliseconds = self.milliseconds.borrow(cs).get();
-        let mut left = SYST::get_current();
-        if SCB::is_pendst_pending() {
-            // A millisecond is over and not counted yet; `left` may be from before or after.
-            milliseconds += 1;
-            left = SYST::get_current();
-        }
-        let gone = (CYCLES_PER_MILLISECOND - 1).saturating_sub(left);
-        milliseconds * 1000 + u64::from(gone / CYCLES_PER_MICROSECOND)
+        let counted = self.counted.borrow(cs);
+        let last = counted.get();
+        // SAFETY: as in `start`; reading has no effect.
+        let value = unsafe { ptr::read_volatile(TIMER_VALUE) };
+        let cycles = last.cycles + u64::from(last.value.wrapping_sub(value));
+        counted.set(Counted { cycles, value });
+        cycles / CYCLES_PER_MICROSECOND
     }
 
+    /// Wakes those whose time has come; when the next one's does, the next ticks will see.
     fn tick(&self) {
         critical_section::with(|cs| {
-            let milliseconds = self.milliseconds.borrow(cs);
-            milliseconds.set(milliseconds.get() + 1);
-            // Wakes those whose time has come; when the next one's does, the next ticks will see.
             let now = self.microseconds(cs);
             self.sleepers.borrow(cs).borrow_mut().next_expiration(now);
         });
     }
 }
 
-impl Driver for SysTick {
+impl Driver for Clock {
     fn now(&self) -> u64 {
         critical_section::with(|cs| self.microseconds(cs))
     }
