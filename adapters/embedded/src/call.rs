@@ -6,33 +6,33 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use zk_session::wire::{Reply, Request};
+use zk_session::client::{Operation, RawReply};
 
 use crate::state::Progress;
 use crate::{Error, Session};
 
-/// The future of a request; see [`Session::request`].
-pub struct Call<'s, 'b, 'r, M: RawMutex, F> {
+/// The future of an operation; see [`Session::submit`].
+pub struct Call<'s, 'b, M: RawMutex, O, F> {
     session: &'s Session<'b, M>,
-    request: Request<'r>,
+    operation: O,
     slot: Option<usize>,
     take: F,
 }
 
-impl<'s, 'b, 'r, M: RawMutex, F> Call<'s, 'b, 'r, M, F> {
-    pub(crate) const fn new(session: &'s Session<'b, M>, request: Request<'r>, take: F) -> Self {
-        Self { session, request, slot: None, take }
+impl<'s, 'b, M: RawMutex, O, F> Call<'s, 'b, M, O, F> {
+    pub(crate) const fn new(session: &'s Session<'b, M>, operation: O, take: F) -> Self {
+        Self { session, operation, slot: None, take }
     }
 }
 
-impl<M: RawMutex, T, F> Future for Call<'_, '_, '_, M, F>
+impl<M: RawMutex, O: Operation + Unpin, T, F> Future for Call<'_, '_, M, O, F>
 where
-    F: FnMut(Reply<'_>) -> Result<T, Error> + Unpin,
+    F: FnMut(RawReply<'_>) -> Result<T, Error> + Unpin,
 {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { session, request, slot, take } = &mut *self;
+        let Self { session, operation, slot, take } = &mut *self;
         let outcome = session.with(|state| {
             let place = match *slot {
                 Some(place) => place,
@@ -42,7 +42,7 @@ where
                     free
                 }
             };
-            let result = match state.progress(place, request, cx.waker()) {
+            let result = match state.progress(place, operation, cx.waker()) {
                 Progress::Pending => return None,
                 Progress::Failed(error) => Err(error),
                 Progress::Held => state.answer().map_err(Error::Op).and_then(take),
@@ -59,7 +59,7 @@ where
     }
 }
 
-impl<M: RawMutex, F> Drop for Call<'_, '_, '_, M, F> {
+impl<M: RawMutex, O, F> Drop for Call<'_, '_, M, O, F> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             self.session.with(|state| state.free_slot(slot));
@@ -67,8 +67,8 @@ impl<M: RawMutex, F> Drop for Call<'_, '_, '_, M, F> {
     }
 }
 
-impl<M: RawMutex, F> fmt::Debug for Call<'_, '_, '_, M, F> {
+impl<M: RawMutex, O: fmt::Debug, F> fmt::Debug for Call<'_, '_, M, O, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("op", &self.request.op()).finish_non_exhaustive()
+        f.debug_struct("Call").field("operation", &self.operation).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,13 @@
 //! ZooKeeper's operations, one method each.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use zk_session::wire::{AddWatchMode, CreateMode, Reply, Request, Stat, Ustring, WatcherType};
+use zk_session::client::{
+    AddAuth, AddWatch, CreateOpen, Delete, Exists, GetChildren, GetData, Operation, RawReply,
+    RemoveWatches, SetData,
+};
+use zk_session::wire::{
+    AddWatchMode, CreateMode, Reply, Request, Stat, Ustring, WatcherType, WireError,
+};
 use zk_session::{ErrorCode, OpError};
 
 use crate::call::Call;
@@ -14,17 +20,34 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// Sends any request, and shows its answer to `take`, which copies what it needs. It runs under
     /// the session's lock: it must be short and must not call the session.
     ///
+    /// A program that calls this has the code of all requests and replies in it; see
+    /// [`submit`](Self::submit).
+    ///
     /// # Errors
     /// [`Error`], or whatever `take` returns.
-    pub const fn request<'s, 'r, T, F>(
+    pub async fn request<T>(
+        &self,
+        request: Request<'_>,
+        mut take: impl FnMut(Reply<'_>) -> Result<T, Error> + Unpin,
+    ) -> Result<T, Error> {
+        self.submit(request, |reply| take(reply.decode().map_err(unexpected)?)).await
+    }
+
+    /// As [`request`](Self::request), with an operation that has a type of its own, such as
+    /// [`GetData`], and an answer that is not decoded yet: the program has no more code in it than
+    /// these need.
+    ///
+    /// # Errors
+    /// [`Error`], or whatever `take` returns.
+    pub const fn submit<'s, T, O: Operation + Unpin, F>(
         &'s self,
-        request: Request<'r>,
+        operation: O,
         take: F,
-    ) -> Call<'s, 'b, 'r, M, F>
+    ) -> Call<'s, 'b, M, O, F>
     where
-        F: FnMut(Reply<'_>) -> Result<T, Error> + Unpin,
+        F: FnMut(RawReply<'_>) -> Result<T, Error> + Unpin,
     {
-        Call::new(self, request, take)
+        Call::new(self, operation, take)
     }
 
     /// Creates a znode that is open to anyone; other ACLs go through [`request`](Self::request).
@@ -32,7 +55,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`]; `NodeExists`, `NoNode`, `NoChildrenForEphemerals` and others of the server.
     pub async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<(), Error> {
-        self.request(Request::create(path, data, mode), |_| Ok(())).await
+        self.submit(CreateOpen { path, data, mode }, |_| Ok(())).await
     }
 
     /// As [`create`](Self::create), copying the path that the server chose, with its number, into
@@ -48,9 +71,8 @@ impl<'b, M: RawMutex> Session<'b, M> {
         memory: &'m mut [u8],
     ) -> Result<&'m str, Error> {
         let len = self
-            .request(Request::create(path, data, mode), |reply| match reply {
-                Reply::Path(path) => copy(path, memory),
-                _ => Err(Error::UnexpectedReply),
+            .submit(CreateOpen { path, data, mode }, |reply| {
+                copy(reply.path().map_err(unexpected)?, memory)
             })
             .await?;
         core::str::from_utf8(memory.get(..len).unwrap_or_default())
@@ -62,7 +84,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`]; `NoNode`, `NotEmpty`, `BadVersion` and others of the server.
     pub async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
-        self.request(Request::delete(path, version.unwrap_or(ANY)), |_| Ok(())).await
+        self.submit(Delete { path, version: version.unwrap_or(ANY) }, |_| Ok(())).await
     }
 
     /// A znode's metadata; none if there is no such znode.
@@ -70,7 +92,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`].
     pub async fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
-        found(self.request(Request::exists(path, false), stat).await)
+        found(self.submit(Exists { path, watch: false }, stat).await)
     }
 
     /// As [`exists`](Self::exists), and tells [`Events`](crate::Events) once when the znode comes,
@@ -79,7 +101,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`].
     pub async fn exists_watched(&self, path: &str) -> Result<Option<Stat>, Error> {
-        found(self.request(Request::exists(path, true), stat).await)
+        found(self.submit(Exists { path, watch: true }, stat).await)
     }
 
     /// Copies a znode's data into `memory`; null is empty.
@@ -91,7 +113,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
         path: &str,
         memory: &'m mut [u8],
     ) -> Result<(&'m [u8], Stat), Error> {
-        self.data(Request::get_data(path, false), memory).await
+        self.data(GetData { path, watch: false }, memory).await
     }
 
     /// As [`get_data`](Self::get_data), and tells [`Events`](crate::Events) once when the data
@@ -104,21 +126,19 @@ impl<'b, M: RawMutex> Session<'b, M> {
         path: &str,
         memory: &'m mut [u8],
     ) -> Result<(&'m [u8], Stat), Error> {
-        self.data(Request::get_data(path, true), memory).await
+        self.data(GetData { path, watch: true }, memory).await
     }
 
     async fn data<'m>(
         &self,
-        request: Request<'_>,
+        operation: GetData<'_>,
         memory: &'m mut [u8],
     ) -> Result<(&'m [u8], Stat), Error> {
         let (len, stat) = self
-            .request(request, |reply| match reply {
-                Reply::Data(got) => {
-                    let data = Ustring::from_bytes(got.data.unwrap_or_default());
-                    Ok((copy(data, memory)?, got.stat))
-                }
-                _ => Err(Error::UnexpectedReply),
+            .submit(operation, |reply| {
+                let got = reply.data().map_err(unexpected)?;
+                let data = Ustring::from_bytes(got.data.unwrap_or_default());
+                Ok((copy(data, memory)?, got.stat))
             })
             .await?;
         Ok((memory.get(..len).unwrap_or_default(), stat))
@@ -134,7 +154,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
         data: &[u8],
         version: Option<i32>,
     ) -> Result<Stat, Error> {
-        self.request(Request::set_data(path, data, version.unwrap_or(ANY)), stat).await
+        self.submit(SetData { path, data, version: version.unwrap_or(ANY) }, stat).await
     }
 
     /// Copies the names of a znode's children into `memory`, each with two bytes for its length.
@@ -146,7 +166,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
         path: &str,
         memory: &'m mut [u8],
     ) -> Result<Children<'m>, Error> {
-        self.children(Request::get_children(path, false), memory).await
+        self.children(GetChildren { path, watch: false }, memory).await
     }
 
     /// As [`get_children`](Self::get_children), and tells [`Events`](crate::Events) once when a
@@ -159,18 +179,17 @@ impl<'b, M: RawMutex> Session<'b, M> {
         path: &str,
         memory: &'m mut [u8],
     ) -> Result<Children<'m>, Error> {
-        self.children(Request::get_children(path, true), memory).await
+        self.children(GetChildren { path, watch: true }, memory).await
     }
 
     async fn children<'m>(
         &self,
-        request: Request<'_>,
+        operation: GetChildren<'_>,
         memory: &'m mut [u8],
     ) -> Result<Children<'m>, Error> {
         let len = self
-            .request(request, |reply| match reply {
-                Reply::Children(names) => Children::copy(names.iter(), memory),
-                _ => Err(Error::UnexpectedReply),
+            .submit(operation, |reply| {
+                Children::copy(reply.children().map_err(unexpected)?.iter(), memory)
             })
             .await?;
         Ok(Children::new(memory.get(..len).unwrap_or_default()))
@@ -181,7 +200,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`]; `Unimplemented` of servers before 3.6.
     pub async fn add_watch(&self, path: &str, mode: AddWatchMode) -> Result<(), Error> {
-        self.request(Request::add_watch(path, mode), |_| Ok(())).await
+        self.submit(AddWatch { path, mode }, |_| Ok(())).await
     }
 
     /// Removes watches.
@@ -189,7 +208,7 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`]; `NoWatcher` and others of the server.
     pub async fn remove_watches(&self, path: &str, kind: WatcherType) -> Result<(), Error> {
-        self.request(Request::remove_watches(path, kind), |_| Ok(())).await
+        self.submit(RemoveWatches { path, kind }, |_| Ok(())).await
     }
 
     /// Makes the server catch up with the leader: what is read afterwards is no older than this call.
@@ -206,14 +225,18 @@ impl<'b, M: RawMutex> Session<'b, M> {
     /// # Errors
     /// [`Error`]; a refused identity ends the session as `AuthFailed`.
     pub async fn add_auth(&self, scheme: &str, auth: &[u8]) -> Result<(), Error> {
-        self.request(Request::add_auth(scheme, auth), |_| Ok(())).await
+        self.submit(AddAuth { scheme, auth }, |_| Ok(())).await
     }
 }
 
-fn stat(reply: Reply<'_>) -> Result<Stat, Error> {
-    match reply {
-        Reply::Stat(stat) => Ok(stat),
-        _ => Err(Error::UnexpectedReply),
+fn stat(reply: RawReply<'_>) -> Result<Stat, Error> {
+    reply.stat().map_err(unexpected)
+}
+
+fn unexpected(error: WireError) -> Error {
+    match error {
+        WireError::BadOpCode { .. } => Error::UnexpectedReply,
+        error => Error::Op(OpError::Malformed(error)),
     }
 }
 

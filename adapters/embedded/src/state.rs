@@ -5,8 +5,8 @@ use core::task::Waker;
 use embassy_sync::waitqueue::WakerRegistration;
 use zk_session::client::{
     Cause, ClientConfig, ClientSession, Event, Held, HeldReply, HostIndex, KeeperState, Link,
+    Operation, RawReply,
 };
-use zk_session::wire::{Reply, Request};
 use zk_session::{ConfigError, Duration, Instant, Machine, OpError};
 
 use crate::log::{Entry, Log};
@@ -302,14 +302,14 @@ impl<'b> State<'b> {
     pub(crate) fn progress(
         &mut self,
         slot: usize,
-        request: &Request<'_>,
+        operation: &dyn Operation,
         waker: &Waker,
     ) -> Progress {
         let Some(place) = self.slots.get_mut(slot) else {
             return Progress::Failed(Error::NotOpen);
         };
         match place.wait {
-            Wait::Queued => match self.session.submit(request) {
+            Wait::Queued => match self.session.submit_operation(operation) {
                 Ok(xid) => {
                     place.wait = Wait::InFlight(xid);
                     place.waker.register(waker);
@@ -334,9 +334,9 @@ impl<'b> State<'b> {
     }
 
     /// The answer that lies in the receive buffer.
-    pub(crate) fn answer(&self) -> Result<Reply<'_>, OpError> {
+    pub(crate) fn answer(&self) -> Result<RawReply<'_>, OpError> {
         match &self.held {
-            Some(held) => self.session.reply(&held.reply),
+            Some(held) => self.session.raw_reply(&held.reply),
             None => Err(OpError::ConnectionLoss),
         }
     }
