@@ -1,0 +1,189 @@
+//! Why a command has no result: what was wrong, and how to mend it.
+
+use std::fmt;
+use std::io;
+
+use serde_json::{Value, json};
+use zk_session::{ErrorCode, OpError, SubmitError};
+use zk_session_tokio::{Error, ErrorKind};
+
+use crate::exit::Exit;
+
+/// Why a command has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command makes no sense.
+    Usage {
+        /// What is wrong with it.
+        what: String,
+        /// How to mend it.
+        hint: String,
+    },
+    /// The session or the server says no.
+    Zk(Box<Error>),
+    /// A znode is not there, where the server tells that by an answer without it.
+    NoNode(String),
+    /// The system says no.
+    Io {
+        /// What was to be done.
+        doing: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was found is not what the command needs.
+    Other {
+        /// What was found.
+        what: String,
+        /// How the program ends.
+        exit: Exit,
+    },
+    /// Whoever read our output has gone: nothing is to be said any more.
+    Unheard,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+impl Failure {
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), hint: hint.into() }
+    }
+
+    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { doing: doing.into(), source }
+    }
+
+    pub(crate) fn other(what: impl Into<String>, exit: Exit) -> Self {
+        Self::Other { what: what.into(), exit }
+    }
+
+    /// How the program ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } => Exit::Usage,
+            Self::Zk(error) => of_kind(&error.kind),
+            Self::NoNode(_) => Exit::NoNode,
+            Self::Io { .. } => Exit::Failed,
+            Self::Other { exit, .. } => *exit,
+            Self::Unheard => Exit::Done,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// How to mend it, where that can be told.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::Zk(error) => hint_for(error).map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// The error line of `--json`.
+    pub(crate) fn json(&self) -> Value {
+        let mut error = json!({ "exit": self.exit().code(), "message": self.to_string() });
+        if let (Self::Zk(zk), Some(fields)) = (self, error.as_object_mut()) {
+            if let Some(op) = zk.op {
+                fields.insert("op".to_owned(), json!(format!("{op:?}")));
+            }
+            if !zk.path.is_empty() {
+                fields.insert("path".to_owned(), json!(zk.path));
+            }
+            if let Some(code) = zk.code() {
+                fields.insert("code".to_owned(), json!(code_name(code)));
+            }
+        }
+        if let (Self::NoNode(path), Some(fields)) = (self, error.as_object_mut()) {
+            fields.insert("path".to_owned(), json!(path));
+            fields.insert("code".to_owned(), json!(code_name(ErrorCode::NoNode)));
+        }
+        if let (Some(hint), Some(fields)) = (self.hint(), error.as_object_mut()) {
+            fields.insert("hint".to_owned(), json!(hint));
+        }
+        json!({ "error": error })
+    }
+}
+
+/// `NoNode` and its like, as the documentation of ZooKeeper's clients names them.
+pub(crate) fn code_name(code: ErrorCode) -> String {
+    match code {
+        ErrorCode::Unknown(number) => number.to_string(),
+        known => format!("{known:?}"),
+    }
+}
+
+fn of_kind(kind: &ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Config(_) => Exit::Usage,
+        ErrorKind::Op(OpError::Server(code)) | ErrorKind::Item { code, .. } => Exit::of(*code),
+        ErrorKind::Op(OpError::SessionExpired) | ErrorKind::Submit(SubmitError::Ended) => {
+            Exit::Expired
+        }
+        ErrorKind::Op(OpError::AuthFailed) => Exit::NoAuth,
+        ErrorKind::ConnectTimeout { .. }
+        | ErrorKind::NotSent
+        | ErrorKind::NoSession
+        | ErrorKind::Op(OpError::ConnectionLoss | OpError::Timeout | OpError::SessionClosed) => {
+            Exit::NoConnection
+        }
+        ErrorKind::Submit(SubmitError::Path(_)) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn hint_for(error: &Error) -> Option<&'static str> {
+    Some(match (&error.kind, error.code()) {
+        (_, Some(ErrorCode::NotEmpty)) => "delete -r deletes the children, too",
+        (_, Some(ErrorCode::NoAuth)) => {
+            "acl get PATH shows who may; --auth-env and --auth-file bring credentials"
+        }
+        (_, Some(ErrorCode::BadVersion)) => "stat PATH shows the version that holds now",
+        (_, Some(ErrorCode::NodeExists)) => "set changes the data of a znode that exists",
+        (_, Some(ErrorCode::NoChildrenForEphemerals)) => "the parent is ephemeral",
+        (_, Some(ErrorCode::InvalidAcl)) => {
+            "entries are SCHEME:ID:PERMS, such as world:anyone:cdrwa or ip:10.0.0.0/8:r"
+        }
+        (_, Some(ErrorCode::Unimplemented)) => {
+            "the server is too old for it, or has it disabled (times to live need \
+             extendedTypesEnabled=true)"
+        }
+        (_, Some(ErrorCode::ReconfigDisabled)) => "servers need reconfigEnabled=true",
+        (ErrorKind::ConnectTimeout { .. }, _) => {
+            "-s HOST:PORT,… or ZKS_SERVERS name the servers; --connect-timeout gives them more time"
+        }
+        (ErrorKind::Op(OpError::Server(_)), _) => return None,
+        _ if error.is_outcome_unknown() => {
+            "it may or may not have happened: look before you repeat"
+        }
+        _ => return None,
+    })
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Zk(Box::new(error))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage { what, .. } | Self::Other { what, .. } => f.write_str(what),
+            Self::Zk(error) => match error.code() {
+                Some(ErrorCode::NoNode) if !error.path.is_empty() => {
+                    write!(f, "{} does not exist", error.path)
+                }
+                Some(ErrorCode::NodeExists) if !error.path.is_empty() => {
+                    write!(f, "{} exists already", error.path)
+                }
+                Some(ErrorCode::NotEmpty) if !error.path.is_empty() => {
+                    write!(f, "{} has children", error.path)
+                }
+                _ => write!(f, "{error}"),
+            },
+            Self::NoNode(path) => write!(f, "{path} does not exist"),
+            Self::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Self::Unheard => f.write_str("whoever read the output has gone"),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `zks`: ZooKeeper on the command line; see `--help` and `docs/zks.md`.
+
+mod args;
+mod auth;
+mod bench;
+mod commands;
+mod exit;
+mod failure;
+mod interrupt;
+mod output;
+mod serve;
+mod shell;
+mod ticket;
+mod top;
+mod words;
+mod zk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use crate::args::{Cli, Command, Settings, ZnodeCommand};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Out, complain};
+use crate::zk::Zk;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print(); // nobody is left to tell it
+            return ExitCode::from(exit.code());
+        }
+    };
+    let (json, colour) = (cli.settings.json, cli.settings.color);
+    let mut out = Out::new(json, colour);
+    let done = run(&cli, &mut out);
+    let done = done.and_then(|exit| out.flush().map(|()| exit));
+    let exit = match done {
+        Ok(exit) => exit,
+        Err(failure) => {
+            // What was found before comes first.
+            let _ = out.flush();
+            complain(&failure, json, colour);
+            failure.exit()
+        }
+    };
+    // Destructors flush, too, into a pipe that may have been closed.
+    std::mem::forget(out);
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
+    let settings = &cli.settings;
+    let start = || Runtime::new().map_err(|error| Failure::io("cannot start threads", error));
+    let shell = commands::Shell::default();
+    match &cli.command {
+        Some(Command::Completions(it)) => it.run(out),
+        Some(Command::Man(it)) => it.run(out),
+        Some(Command::Demo(it)) => it.run(out),
+        None => return shell.run(&start()?, settings, out),
+        Some(Command::Shell(it)) => return it.run(&start()?, settings, out),
+        Some(Command::Top(it)) => it.run(&start()?, settings, out),
+        Some(Command::Serve(it)) => start()?.block_on(it.run(settings, out)),
+        Some(Command::Session(it)) => start()?.block_on(it.run(settings, out)),
+        Some(Command::Bench(it)) => start()?.block_on(it.run(settings, out)),
+        Some(Command::Word(it)) => start()?.block_on(it.run(settings, out)),
+        Some(Command::Znode(it)) => start()?.block_on(on_a_session(it, settings, out)),
+    }?;
+    Ok(Exit::Done)
+}
+
+/// A session, a command, and the end of the session: what becomes of it decides nothing any more.
+async fn on_a_session(
+    command: &ZnodeCommand,
+    settings: &Settings,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let connected = async {
+        tokio::select! {
+            connected = Zk::connect(settings) => connected,
+            () = interrupt::signal() => Err(Failure::Interrupted),
+        }
+    };
+    let zk = connected.await?;
+    let done = tokio::select! {
+        done = command.run(&zk, out) => done,
+        () = interrupt::signal() => Err(Failure::Interrupted),
+    };
+    let ended = zk.end().await;
+    done.and(ended)
+}
