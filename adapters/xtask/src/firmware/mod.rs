@@ -1,5 +1,6 @@
 //! The subcommand `firmware`.
 
+mod ensemble;
 mod hostile;
 mod log;
 mod network;
@@ -41,20 +42,27 @@ enum Run {
     NoNetwork,
     /// A device with useless hosts.
     WrongHosts,
+    /// A device that is the ensemble.
+    Ensemble,
 }
 
-const RUNS: [Run; 5] = [Run::Baseline, Run::Embedded, Run::Real, Run::NoNetwork, Run::WrongHosts];
+const RUNS: [Run; 6] =
+    [Run::Baseline, Run::Embedded, Run::Real, Run::NoNetwork, Run::WrongHosts, Run::Ensemble];
 
 /// Builds the firmware and runs everything, at the same time: mostly it is waiting.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let programs = build::release("firmware", &["--bins"])?;
     let program = |name: &str| programs.get(name).with_context(|| format!("cargo built no {name}"));
-    let (baseline, device) = (program("baseline")?, program("device")?);
+    let programs = Programs {
+        baseline: program("baseline")?,
+        device: program("device")?,
+        ensemble: program("ensemble")?,
+    };
     let start = Instant::now();
     let wanted = RUNS.into_iter().filter(|&run| options.only.is_none_or(|only| only == run));
     let outcomes: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> =
-            wanted.map(|run| scope.spawn(move || run.start(baseline, device, options))).collect();
+            wanted.map(|run| scope.spawn(move || run.start(programs, options))).collect();
         threads.into_iter().map(|thread| thread.join()).collect()
     });
     let mut failed = 0;
@@ -72,8 +80,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What was built.
+#[derive(Clone, Copy, Debug)]
+struct Programs<'a> {
+    baseline: &'a Path,
+    device: &'a Path,
+    ensemble: &'a Path,
+}
+
 impl Run {
-    fn start(self, baseline: &Path, device: &Path, options: &Options) -> Result<()> {
+    fn start(self, programs: Programs<'_>, options: &Options) -> Result<()> {
+        let Programs { baseline, device, ensemble } = programs;
         let live = |name, target| Life { name, program: device, target, options }.run();
         match self {
             Self::Baseline => network::baseline(baseline, options.verbose),
@@ -81,6 +98,7 @@ impl Run {
             Self::Real => live("ZooKeeper", Target::real()?),
             Self::NoNetwork => hostile::no_network(device, options),
             Self::WrongHosts => hostile::wrong_hosts(device, options),
+            Self::Ensemble => ensemble::serve(ensemble, options),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,6 +33,7 @@ pub(crate) struct Qemu {
 pub(crate) struct QemuBuilder {
     program: PathBuf,
     arguments: String,
+    network: String,
     linked: bool,
     verbose: bool,
 }
@@ -42,6 +44,7 @@ impl Qemu {
         QemuBuilder {
             program: program.to_owned(),
             arguments: "enable=on,target=native,arg=firmware".to_owned(),
+            network: "user,id=n0,model=lan9118".to_owned(),
             linked: true,
             verbose: false,
         }
@@ -113,6 +116,12 @@ impl QemuBuilder {
         self
     }
 
+    /// Lets the host connect to a port of the firmware by an address of its own.
+    pub(crate) fn forward(mut self, from: SocketAddr, to: u16) -> Self {
+        self.network.push_str(&format!(",hostfwd=tcp:{from}-:{to}"));
+        self
+    }
+
     /// Starts with the cable out.
     pub(crate) fn unlinked(mut self) -> Self {
         self.linked = false;
@@ -134,7 +143,7 @@ impl QemuBuilder {
         let socket = dir.path().join("monitor");
         let mut qemu = Command::new("qemu-system-arm");
         qemu.args(["-machine", "mps2-an385", "-cpu", "cortex-m3", "-S"]);
-        qemu.args(["-display", "none", "-serial", "none", "-nic", "user,id=n0,model=lan9118"]);
+        qemu.args(["-display", "none", "-serial", "none", "-nic", &self.network]);
         qemu.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
         qemu.args(["-semihosting-config", &self.arguments]).arg("-kernel").arg(&self.program);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
