@@ -11,6 +11,26 @@ use zk_session::client::Host;
 use crate::DialError;
 
 /// Opens transports to hosts: [`Tcp`] over a network stack, or something of your own, such as TLS.
+///
+/// ```
+/// use embedded_io_async::{Read, Write};
+/// use zk_session::client::Host;
+/// use zk_session_embedded::{Dial, DialError};
+///
+/// /// TCP, and something over it.
+/// struct Over<T, F>(T, F);
+///
+/// impl<T: Dial, S: Read + Write, F> Dial for Over<T, F>
+/// where
+///     F: for<'d> AsyncFn(T::Connection<'d>) -> Result<S, DialError>,
+/// {
+///     type Connection<'d> = S where Self: 'd;
+///
+///     async fn dial<'d>(&'d self, host: Host<'_>) -> Result<S, DialError> {
+///         self.1(self.0.dial(host).await?).await
+///     }
+/// }
+/// ```
 pub trait Dial {
     /// A transport. It closes when it is dropped.
     ///

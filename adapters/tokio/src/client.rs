@@ -7,11 +7,12 @@ use tokio::time::Instant;
 use zk_session::client::{Cause, ExportError, HostsUpdate, KeeperState, TicketContents, Why};
 use zk_session::path;
 use zk_session::wire::{SessionId, Zxid};
-use zk_session::{ConfigError, Machine, SubmitError};
+use zk_session::{ConfigError, SubmitError};
 
 use crate::builder::ClientBuilder;
 use crate::error::{Error, ErrorKind};
 use crate::shared::Shared;
+use crate::slots::Failure;
 use crate::states::Transitions;
 
 /// One ZooKeeper session, shared by all clones of this handle.
@@ -115,15 +116,18 @@ impl Client {
             // An error tells that the session is over.
             let _ = states.wait_for(|state| state.is_connected() || state.is_final()).await;
         });
-        let in_time = connected.await.is_ok();
+        // Whether it was in time shows in the state.
+        let _ = connected.await;
         let inner = self.shared().lock();
+        if let Some(failure) = inner.failure {
+            return Err(Error::new(failure.into()));
+        }
         if inner.session.state().is_connected() {
             return Ok(());
         }
-        if inner.failure.is_some() || inner.session.state().is_final() {
+        if inner.session.state().is_final() {
             return Err(Error::new(ErrorKind::Submit(SubmitError::Ended)));
         }
-        debug_assert!(!in_time, "waited for one or the other");
         let last = inner.session.last_disconnect().map(|(host, reason)| {
             (inner.session.host(host).map(|h| h.to_string()).unwrap_or_default(), reason)
         });
@@ -247,20 +251,23 @@ impl Client {
     pub async fn close(&self) -> Result<(), Error> {
         let mut transitions = {
             let mut inner = self.shared().lock();
-            if inner.session.poll_timeout().is_none() {
-                return Ok(());
+            match inner.failure {
+                Some(Failure::NoRuntime) => return Err(Error::new(ErrorKind::NoRuntime)),
+                Some(_) => return Ok(()),
+                None => {}
             }
             Transitions(inner.subscribe())
         };
         self.handle.begin_close();
+        let mut confirmed = true;
         while let Some(transition) = transitions.next().await {
-            match transition.cause {
-                Cause::ClosedUnconfirmed => return Err(Error::new(ErrorKind::CloseUnconfirmed)),
-                _ if transition.state.is_final() => return Ok(()),
-                _ => {}
-            }
+            confirmed = transition.cause != Cause::ClosedUnconfirmed;
         }
-        Err(Error::new(ErrorKind::NoRuntime))
+        match self.shared().lock().failure {
+            Some(Failure::NoRuntime) => Err(Error::new(ErrorKind::NoRuntime)),
+            _ if confirmed => Ok(()),
+            _ => Err(Error::new(ErrorKind::CloseUnconfirmed)),
+        }
     }
 }
 

@@ -230,6 +230,9 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if !self.over {
             let mut inner = self.shared.lock();
+            inner.fail_all(Failure::NoRuntime);
+            inner.session.detach(self.shared.clock.now());
+            inner.pull_events(&self.shared);
             inner.end(Failure::NoRuntime);
             drop(Self::wake(&self.shared, inner));
         }

@@ -54,7 +54,8 @@
 //! # Runtime
 //! The session's task runs on the runtime in which the client was started, which needs its I/O and time
 //! drivers enabled; handles may be used from any other. If that runtime is shut down, whatever waits
-//! ends with [`ErrorKind::NoRuntime`], and the ensemble keeps the session until its timeout.
+//! ends with [`ErrorKind::NoRuntime`], the state is `Closed` by
+//! [`Cause::Detached`], and the ensemble keeps the session until its timeout.
 //!
 //! # Features
 //! None is on by default. `ensemble`: `EmbeddedEnsemble`, a whole ensemble in a task of the runtime, for

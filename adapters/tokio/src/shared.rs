@@ -9,7 +9,7 @@ use zk_session::client::{ClientSession, Event, KeeperState};
 use zk_session::owned::Answer;
 use zk_session::storage::Limits;
 use zk_session::wire::{Request, Xid};
-use zk_session::{Machine, OpError, SubmitError};
+use zk_session::{Machine, SubmitError};
 
 use crate::clock::Clock;
 use crate::line::{Line, Parcel};
@@ -299,6 +299,10 @@ impl Inner {
     /// The latest state, as a channel.
     pub(crate) fn watch_state(&mut self) -> tokio::sync::watch::Receiver<KeeperState> {
         let now = self.session.state();
+        if self.failure.is_some() {
+            // Nothing follows.
+            return tokio::sync::watch::Sender::new(now).subscribe();
+        }
         self.state.get_or_insert_with(|| tokio::sync::watch::Sender::new(now)).subscribe()
     }
 
@@ -312,20 +316,22 @@ impl Inner {
         subscriber
     }
 
-    /// The driver goes: whatever waits fails.
-    pub(crate) fn end(&mut self, failure: Failure) {
+    /// Whatever waits fails, and whatever comes.
+    pub(crate) fn fail_all(&mut self, failure: Failure) {
         self.failure = Some(failure);
-        self.transport = None;
         let wakes = &mut self.wakes;
         for place in self.line.clear() {
-            let unsent = match failure {
-                Failure::Op(_) => Failure::Submit(SubmitError::Ended),
-                other => other,
-            };
-            wakes.extend(self.slots.settle(place, Err(unsent), None));
+            wakes.extend(self.slots.settle(place, Err(failure), None));
         }
         self.line.call_all_in(wakes);
         self.slots.fail_all(failure, wakes);
+    }
+
+    /// The driver goes.
+    pub(crate) fn end(&mut self, failure: Failure) {
+        self.fail_all(failure);
+        self.transport = None;
+        let wakes = &mut self.wakes;
         self.watches.end_all(wakes);
         for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
             wakes.extend(subscriber.end());
@@ -346,4 +352,4 @@ impl Inner {
 }
 
 /// What a session that is over says to whoever still asks.
-pub(crate) const ENDED: Failure = Failure::Op(OpError::SessionClosed);
+pub(crate) const ENDED: Failure = Failure::Submit(SubmitError::Ended);
