@@ -104,6 +104,27 @@ fn among_useless_hosts(log: &Log, closed: ReservedPort) -> Result<()> {
     Ok(())
 }
 
+/// Has arguments of no use: it names them, and ends.
+pub(crate) fn wrong_arguments(program: &Path, options: &Options) -> Result<()> {
+    let long = "x".repeat(100);
+    let no_port = "10.0.2.2:port,10.0.2.2:2182";
+    for (connect, id, timeout, named) in [
+        (no_port, ID, 4000, "ConnectString"),
+        ("10.0.2.2:2181", long.as_str(), 4000, "IdTooLong"),
+        ("10.0.2.2:2181", ID, 0, "Timeout"),
+    ] {
+        let builder = Qemu::builder(program).verbose(options.verbose);
+        let builder = builder.argument("connect", connect).argument("id", id);
+        let mut qemu = builder.argument("timeout", timeout).start()?;
+        let status = qemu.wait(PATIENCE)?;
+        let named = qemu.log().wait_for(Mark::default(), &["cannot start", named], PATIENCE);
+        named.with_context(|| format!("wrong arguments; the device's log:\n{}", qemu.log()))?;
+        ensure!(status.code() == Some(2), "with wrong arguments it ended with {status}");
+    }
+    println!("firmware, hostile: it named arguments that it cannot use, and ended");
+    Ok(())
+}
+
 fn device(program: &Path, connect: &str, options: &Options) -> QemuBuilder {
     Qemu::builder(program)
         .argument("connect", connect)

@@ -42,12 +42,21 @@ enum Run {
     NoNetwork,
     /// A device with useless hosts.
     WrongHosts,
+    /// A device with useless arguments.
+    WrongArguments,
     /// A device that is the ensemble.
     Ensemble,
 }
 
-const RUNS: [Run; 6] =
-    [Run::Baseline, Run::Embedded, Run::Real, Run::NoNetwork, Run::WrongHosts, Run::Ensemble];
+const RUNS: [Run; 7] = [
+    Run::Baseline,
+    Run::Embedded,
+    Run::Real,
+    Run::NoNetwork,
+    Run::WrongHosts,
+    Run::WrongArguments,
+    Run::Ensemble,
+];
 
 /// Builds the firmware and runs everything, at the same time: mostly it is waiting.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -98,6 +107,7 @@ impl Run {
             Self::Real => live("ZooKeeper", Target::real()?),
             Self::NoNetwork => hostile::no_network(device, options),
             Self::WrongHosts => hostile::wrong_hosts(device, options),
+            Self::WrongArguments => hostile::wrong_arguments(device, options),
             Self::Ensemble => ensemble::serve(ensemble, options),
         }
     }

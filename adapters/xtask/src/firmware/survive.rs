@@ -14,12 +14,12 @@ use super::observer::{Observer, PATIENCE, Sighting};
 use super::qemu::Qemu;
 
 /// The session timeout that the device asks for.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(6);
 /// A cut that nobody but TCP notices.
 const SHORT_CUT: Duration = Duration::from_millis(1500);
 /// An ensemble expires sessions on its tick, and a follower tells its leader every half tick who was
 /// heard; the rest is for a machine that is busy.
-const EXPIRED_WITHIN: Duration = Duration::from_millis(4000 + 500 + 250 + 750);
+const EXPIRED_WITHIN: Duration = Duration::from_millis(6000 + 500 + 250 + 750);
 const ID: &str = "thermometer-1";
 
 /// A device, the ensemble that it lives on, and who watches both.

@@ -25,7 +25,7 @@ const SETTINGS: usize = 256;
 const REPORT: usize = 64;
 
 /// What the device knows, and what it still has to do.
-struct Device {
+pub(crate) struct Device {
     path: String<PATH>,
     /// Whether the znode at `path` is this session's.
     registered: bool,
@@ -39,19 +39,7 @@ struct Device {
 
 /// Lives as long as there is power.
 #[embassy_executor::task]
-pub(crate) async fn live(id: &'static str) {
-    let mut device = Device {
-        path: String::new(),
-        registered: false,
-        outdated: true,
-        settings: Settings::DEFAULT,
-        version: None,
-        counter: 0,
-    };
-    if write!(device.path, "{DEVICES}/{id}").is_err() {
-        warn!("the id is too long");
-        return;
-    }
+pub(crate) async fn live(mut device: Device) {
     let Ok(mut events) = SESSION.events() else { return };
     let mut ticker = Ticker::every(device.settings.period);
     let mut period = device.settings.period;
@@ -77,6 +65,20 @@ pub(crate) async fn live(id: &'static str) {
 }
 
 impl Device {
+    /// A device that knows nothing yet; none if the id is too long.
+    pub(crate) fn new(id: &str) -> Option<Self> {
+        let mut path = String::new();
+        write!(path, "{DEVICES}/{id}").ok()?;
+        Some(Self {
+            path,
+            registered: false,
+            outdated: true,
+            settings: Settings::DEFAULT,
+            version: None,
+            counter: 0,
+        })
+    }
+
     /// Notes what there is to do now.
     fn hear(&mut self, event: SessionEvent<'_>) {
         match event {

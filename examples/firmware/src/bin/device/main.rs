@@ -29,7 +29,9 @@ use semihosting::process;
 use static_cell::StaticCell;
 use zk_session::Duration;
 use zk_session::client::{Cause, ClientConfig, ConnectString, KeeperState};
-use zk_session_embedded::{Clock, EmbassyTimer, Session, Small, Tcp};
+use zk_session_embedded::{Clock, EmbassyTimer, OpenError, Session, Small, Tcp};
+
+use life::Device;
 
 /// The session, shared by all tasks.
 static SESSION: Session<'static, CriticalSectionRawMutex> = Session::new();
@@ -37,39 +39,62 @@ static SESSION: Session<'static, CriticalSectionRawMutex> = Session::new();
 /// Bytes that TCP holds for each direction.
 const SOCKET: usize = 1024;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+/// The exit status when the arguments or the hardware are of no use.
+const UNUSABLE: i32 = 2;
+
+/// Why the device cannot do anything.
+#[derive(Clone, Copy, Debug, defmt::Format)]
+enum Unusable {
+    /// The Ethernet controller does not answer.
+    NoNetwork,
+    /// There is no `connect=` among the arguments.
+    NoHosts,
+    /// There is no `id=` among the arguments.
+    NoId,
+    /// The id is longer than a path can be.
+    IdTooLong,
+    /// The session cannot be set up.
+    Session(OpenError),
+    /// It was started before.
+    Twice,
+}
 
 #[entry]
 fn main() -> ! {
-    let Some(core) = cortex_m::Peripherals::take() else { process::exit(2) };
+    let Some(core) = cortex_m::Peripherals::take() else { process::exit(UNUSABLE) };
     mps2::run(core, |spawner| {
-        if start(spawner).is_none() {
-            error!("cannot start");
-            process::exit(2);
+        if let Err(reason) = start(spawner) {
+            error!("cannot start: {}", reason);
+            process::exit(UNUSABLE);
         }
     })
 }
 
-fn start(spawner: Spawner) -> Option<()> {
+fn start(spawner: Spawner) -> Result<(), Unusable> {
     static RESOURCES: StaticCell<StackResources<1>> = StaticCell::new();
     static MEMORY: StaticCell<Small> = StaticCell::new();
 
-    let stack = network::start(spawner, RESOURCES.try_init(StackResources::new())?)?;
     let args = Args::take();
-    let connect = args.text("connect")?;
+    let connect = args.text("connect").ok_or(Unusable::NoHosts)?;
+    let device = Device::new(args.text("id").ok_or(Unusable::NoId)?).ok_or(Unusable::IdTooLong)?;
     let timeout = args.number("timeout").unwrap_or(DEFAULT_TIMEOUT_MS);
-    for (i, host) in ConnectString::parse(connect).ok()?.hosts().enumerate() {
-        info!("host {} is {}:{}", i, host.name, host.port);
-    }
+
+    let resources = RESOURCES.try_init(StackResources::new()).ok_or(Unusable::Twice)?;
+    let stack = network::start(spawner, resources).ok_or(Unusable::NoNetwork)?;
     let seed = embassy_time::Instant::now().as_ticks();
     let config = ClientConfig::new(connect, seed).timeout(Duration::from_millis(timeout.into()));
-    if let Err(error) = SESSION.open(config, MEMORY.try_init(Small::new())?, EmbassyTimer.now()) {
-        error!("no session: {}", error);
-        return None;
+    let memory = MEMORY.try_init(Small::new()).ok_or(Unusable::Twice)?;
+    SESSION.open(config, memory, EmbassyTimer.now()).map_err(Unusable::Session)?;
+    for (i, host) in
+        ConnectString::parse(connect).iter().flat_map(|hosts| hosts.hosts()).enumerate()
+    {
+        info!("host {} is {}:{}", i, host.name, host.port);
     }
-    spawner.spawn(watch_link(stack).ok()?);
-    spawner.spawn(drive(stack).ok()?);
-    spawner.spawn(life::live(args.text("id")?).ok()?);
-    Some(())
+
+    spawner.spawn(watch_link(stack).map_err(|_| Unusable::Twice)?);
+    spawner.spawn(drive(stack).map_err(|_| Unusable::Twice)?);
+    spawner.spawn(life::live(device).map_err(|_| Unusable::Twice)?);
+    Ok(())
 }
 
 /// Says when the cable comes and goes; the session needs no telling.
