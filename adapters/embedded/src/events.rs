@@ -18,8 +18,9 @@ use crate::{Error, Session};
 pub enum SessionEvent<'m> {
     /// The session's state has changed, perhaps more than once: this is what it is now.
     ///
-    /// [`Cause::Established`] means a new session: what is ephemeral has to be created, and watches
-    /// have to be set. After [`Cause::Resumed`] both are still there.
+    /// [`Cause::Established`] means a session that is new to this subscriber, even if it was lost and
+    /// resumed meanwhile: what is ephemeral has to be created, and watches have to be set. After
+    /// [`Cause::Resumed`] both are still there.
     State {
         /// What it is now.
         state: KeeperState,

@@ -145,6 +145,8 @@ pub(crate) struct Subscriber {
 pub(crate) struct Told {
     /// The number of the latest change of state.
     pub(crate) state: u16,
+    /// How many new sessions there had been.
+    pub(crate) sessions: u16,
     /// The number of the next event of the log.
     pub(crate) next: u32,
 }

@@ -31,6 +31,8 @@ pub(crate) struct State<'b> {
     held: Option<Holding>,
     /// How often the session's state has changed.
     changes: u16,
+    /// How many new sessions servers have given.
+    sessions: u16,
     last: (KeeperState, Cause),
     pub(crate) dial_error: Option<DialError>,
 }
@@ -102,6 +104,7 @@ impl<'b> State<'b> {
             wish: None,
             held: None,
             changes: 0,
+            sessions: 0,
             last: (KeeperState::Disconnected, Cause::NeverEstablished),
             dial_error: None,
         })
@@ -262,6 +265,8 @@ impl<'b> State<'b> {
                             emit!(info, "session is {:?}: {:?}", state, cause);
                             self.last = (state, cause);
                             self.changes = self.changes.wrapping_add(1);
+                            let new = u16::from(cause == Cause::Established);
+                            self.sessions = self.sessions.wrapping_add(new);
                         }
                         Event::Notification { kind, path } if listened => {
                             self.log.push(Entry::Watch { kind, path });
@@ -363,7 +368,8 @@ impl<'b> State<'b> {
     pub(crate) fn subscribe(&mut self) -> Option<usize> {
         let free = self.subscribers.iter().position(|s| s.told.is_none())?;
         let state = self.changes.wrapping_sub(u16::from(self.changes > 0));
-        self.subscribers.get_mut(free)?.told = Some(Told { state, next: self.log.next() });
+        self.subscribers.get_mut(free)?.told =
+            Some(Told { state, sessions: 0, next: self.log.next() });
         Some(free)
     }
 
@@ -385,7 +391,14 @@ impl<'b> State<'b> {
         let told = subscriber.told.as_mut().ok_or(Error::NotOpen)?;
         if told.state != self.changes {
             told.state = self.changes;
-            let (state, cause) = self.last;
+            let (state, mut cause) = self.last;
+            // A new session may have been lost and resumed since this subscriber last looked.
+            if cause == Cause::Resumed && told.sessions != self.sessions {
+                cause = Cause::Established;
+            }
+            if matches!(cause, Cause::Established | Cause::Resumed) {
+                told.sessions = self.sessions;
+            }
             return Ok(Some(News::State(state, cause)));
         }
         let missed = self.log.missed(told.next);

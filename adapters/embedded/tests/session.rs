@@ -109,6 +109,32 @@ fn the_same_session_goes_on_at_another_server() {
 }
 
 #[test]
+fn a_session_that_was_lost_and_resumed_before_anybody_looked_is_new_to_them() {
+    let world = World::new(3);
+    let session = open(&world);
+    let net = Net(world.clone());
+    let mut driver = session.driver(&net, Time(world.clone())).unwrap();
+    let mut tasks = [Task::new(async { _ = driver.run().await })];
+    let mut early = session.events().unwrap();
+    let state = |cause| SessionEvent::State { state: KeeperState::SyncConnected, cause };
+    let fail_over = |tasks: &mut [Task<'_>]| {
+        world.run(5_000, session.sync("/"), tasks).unwrap();
+        world.stop(world.connected().unwrap());
+        world.pass(100, tasks);
+        world.run(5_000, session.sync("/"), tasks).unwrap();
+    };
+    fail_over(&mut tasks);
+    let mut path = [0; 16];
+    let mut late = session.events().unwrap();
+    for events in [&mut early, &mut late] {
+        let told = world.run(100, events.next(&mut path), &mut tasks);
+        assert_eq!(told, Ok(state(Cause::Established)));
+    }
+    fail_over(&mut tasks);
+    assert_eq!(world.run(100, early.next(&mut path), &mut tasks), Ok(state(Cause::Resumed)));
+}
+
+#[test]
 fn a_cut_shorter_than_the_timeout_leaves_the_session_and_a_longer_one_ends_it() {
     let world = World::new(1);
     let session = open(&world);
