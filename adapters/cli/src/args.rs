@@ -202,3 +202,13 @@ pub(crate) fn new_path(text: &str) -> Result<String, String> {
         Err(_) => path(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_description_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

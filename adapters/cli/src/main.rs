@@ -18,7 +18,7 @@ mod zk;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 use crate::args::{Cli, Command, Settings, ZnodeCommand};
 use crate::exit::Exit;
@@ -55,7 +55,11 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     let settings = &cli.settings;
-    let start = || Runtime::new().map_err(|error| Failure::io("cannot start threads", error));
+    // The session has a thread of its own: it lives on while a command waits for a file or a person.
+    let start = || {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().map_err(no_runtime)
+    };
     let shell = commands::Shell::default();
     match &cli.command {
         Some(Command::Completions(it)) => it.run(out),
@@ -66,11 +70,17 @@ fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Some(Command::Top(it)) => it.run(&start()?, settings, out),
         Some(Command::Serve(it)) => start()?.block_on(it.run(settings, out)),
         Some(Command::Session(it)) => start()?.block_on(it.run(settings, out)),
-        Some(Command::Bench(it)) => start()?.block_on(it.run(settings, out)),
+        Some(Command::Bench(it)) => {
+            it.runtime().map_err(no_runtime)?.block_on(it.run(settings, out))
+        }
         Some(Command::Word(it)) => start()?.block_on(it.run(settings, out)),
         Some(Command::Znode(it)) => start()?.block_on(on_a_session(it, settings, out)),
     }?;
     Ok(Exit::Done)
+}
+
+fn no_runtime(error: std::io::Error) -> Failure {
+    Failure::io("cannot start", error)
 }
 
 /// A session, a command, and the end of the session: what becomes of it decides nothing any more.

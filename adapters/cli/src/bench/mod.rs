@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use cpu_time::ProcessTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::runtime::{Builder, Runtime};
 use zk_session_tokio::Client;
 
 use crate::args::Settings;
@@ -45,6 +46,9 @@ pub(crate) struct Bench {
     /// How many tasks share each session
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     tasks: u16,
+    /// How many threads do all of it
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
     /// How many requests each task has on their way
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: u16,
@@ -69,6 +73,15 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// What it runs on.
+    pub(crate) fn runtime(&self) -> io::Result<Runtime> {
+        let mut builder = match self.threads {
+            1 => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(self.threads.into()).enable_all().build()
+    }
+
     pub(crate) async fn run(&self, settings: &Settings, out: &mut Out) -> Result<(), Failure> {
         let mix = Mix::new(self.gets, self.sets, self.creates).ok_or_else(|| {
             Failure::usage("--gets, --sets and --creates are all 0", "such as --gets 80 --sets 20")

@@ -18,7 +18,7 @@ pub(crate) struct Get {
     #[arg(value_name = "PATH", required = true, value_parser = crate::args::path)]
     paths: Vec<String>,
     /// The bytes as they are: no escapes, no line end
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     raw: bool,
     /// The metadata, too (JSON has it always)
     #[arg(long)]
@@ -30,6 +30,12 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) async fn run(&self, zk: &Zk, out: &mut Out) -> Result<(), Failure> {
+        if self.raw && out.is_json() {
+            return Err(Failure::usage(
+                "--raw and --json exclude each other",
+                "JSON has bytes that are no text in base64",
+            ));
+        }
         for path in &self.paths {
             if self.watch {
                 follow(zk, out, path, async |zk, out| self.get(zk, out, path).await).await?;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use serde_json::{Map, Value, json};
 use zk_session::wire::{Create as WireCreate, CreateMode, CreateTtl, MultiOp};
 use zk_session_tokio::{Error, ErrorKind, ItemAnswer};
@@ -185,6 +185,8 @@ impl Multi {
         let text = String::from_utf8(text).map_err(|error| {
             Failure::usage(format!("the lines are not UTF-8: {error}"), "--file FILE brings bytes")
         })?;
+        // Described once, as there may be thousands of lines.
+        let mut command = Item::command();
         let mut items = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let at = at.saturating_add(1);
@@ -194,7 +196,9 @@ impl Multi {
             if words.is_empty() {
                 continue;
             }
-            items.push(Item::try_parse_from(words).map_err(|error| {
+            let matches = command.try_get_matches_from_mut(words);
+            let item = matches.and_then(|matches| Item::from_arg_matches(&matches));
+            items.push(item.map_err(|error| {
                 let text = error.to_string();
                 let what = text.lines().next().unwrap_or_default();
                 let what = what.strip_prefix("error: ").unwrap_or(what);
@@ -280,5 +284,15 @@ impl Show for Done<'_> {
             _ => drop(put("result", json!("undone"))),
         }
         Value::Object(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_description_is_sound() {
+        super::Item::command().debug_assert();
     }
 }

@@ -253,3 +253,13 @@ impl Show for Known<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_description_is_sound() {
+        super::Words::command().debug_assert();
+    }
+}

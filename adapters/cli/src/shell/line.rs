@@ -138,3 +138,13 @@ fn session(zk: &Zk, out: &mut Out) -> Result<(), Failure> {
     out.remark(&format!("  {FIELD}timeout{FIELD:#}  {timeout} ms"))?;
     out.remark(&format!("  {FIELD}server{FIELD:#}   {}", printable(&host)))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_description_is_sound() {
+        super::Words::command().debug_assert();
+    }
+}

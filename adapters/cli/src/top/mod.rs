@@ -24,7 +24,7 @@ use sample::Sample;
 use view::View;
 
 /// The width of a frame that no terminal shows.
-const COLUMNS: u16 = 120;
+const COLUMNS: u16 = 128;
 
 /// A live view of the ensemble: servers, connections, latencies, watches
 ///

@@ -89,7 +89,7 @@ impl Server {
         let srvr = match words.0 {
             Ok(answer) => server.answered("srvr", answer),
             Err(error) => {
-                server.error = Some(error.to_string());
+                server.error = Some(error.kind().to_string());
                 return server;
             }
         };

@@ -13,6 +13,20 @@ use crate::output::printable;
 /// How many connections a frame has that is printed.
 const PRINTED: usize = 50;
 
+/// What is told of each server.
+const HEADS: [&str; 10] = [
+    "server",
+    "mode",
+    "ms min/avg/max",
+    "req/s",
+    "conns",
+    "queued",
+    "watches",
+    "znodes",
+    "zxid",
+    "note",
+];
+
 /// A sample, to be drawn.
 pub(super) struct View<'a>(pub(super) &'a Sample);
 
@@ -82,7 +96,12 @@ impl View<'_> {
         let rows = self.0.servers.iter().map(|server| {
             let host = printable(&server.host).into_owned();
             if let Some(error) = &server.error {
-                let cells = [host, "down".to_owned(), printable(error).into_owned()];
+                let mut cells = vec![String::new(); HEADS.len()];
+                for (at, cell) in [(0, host), (1, "down".to_owned()), (9, error.clone())] {
+                    if let Some(place) = cells.get_mut(at) {
+                        *place = printable(&cell).into_owned();
+                    }
+                }
                 return Row::new(cells).style(Style::new().fg(Color::Red));
             }
             let mode = server.mode.as_deref().unwrap_or("?");
@@ -113,18 +132,6 @@ impl View<'_> {
             ])
             .style(style)
         });
-        let heads = [
-            "server",
-            "mode",
-            "ms min/avg/max",
-            "req/s",
-            "conns",
-            "queued",
-            "watches",
-            "znodes",
-            "zxid",
-            "note",
-        ];
         let widths = [
             Constraint::Min(22),
             Constraint::Length(10),
@@ -135,10 +142,10 @@ impl View<'_> {
             Constraint::Length(8),
             Constraint::Length(8),
             Constraint::Length(12),
-            Constraint::Length(14),
+            Constraint::Min(20),
         ];
         Table::new(rows, widths)
-            .header(Row::new(heads).style(Style::new().dim()))
+            .header(Row::new(HEADS).style(Style::new().dim()))
             .block(Block::bordered().title("servers"))
     }
 

@@ -3,6 +3,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -114,11 +116,15 @@ impl Stage {
     }
 }
 
+/// How long a program may run on: a test that waits for it in vain is to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A program that runs on.
 pub(crate) struct Running {
     child: Child,
+    ended: Arc<AtomicBool>,
     pub(crate) stdin: Option<ChildStdin>,
-    out: BufReader<ChildStdout>,
+    out: Option<BufReader<ChildStdout>>,
     err: ChildStderr,
 }
 
@@ -126,9 +132,18 @@ impl Running {
     pub(crate) fn new(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (pid, known) = (Pid::from_raw(child.id().try_into().unwrap()), ended.clone());
+        std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE);
+            if !known.load(Ordering::SeqCst) {
+                let _ = kill(pid, Signal::SIGKILL); // it may just have ended
+            }
+        });
         Self {
+            ended,
             stdin: child.stdin.take(),
-            out: BufReader::new(child.stdout.take().unwrap()),
+            out: child.stdout.take().map(BufReader::new),
             err: child.stderr.take().unwrap(),
             child,
         }
@@ -137,7 +152,7 @@ impl Running {
     /// Its next line, without the end; empty at the end of all.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
+        self.out.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
     }
 
@@ -160,6 +175,11 @@ impl Running {
         }
     }
 
+    /// Reads no more.
+    pub(crate) fn close_output(&mut self) {
+        self.out = None;
+    }
+
     /// Types a line.
     pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
@@ -173,9 +193,12 @@ impl Running {
     pub(crate) fn end(mut self) -> Run {
         drop(self.stdin.take());
         let (mut out, mut err) = (String::new(), String::new());
-        self.out.read_to_string(&mut out).unwrap();
+        if let Some(mut rest) = self.out.take() {
+            rest.read_to_string(&mut out).unwrap();
+        }
         self.err.read_to_string(&mut err).unwrap();
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        self.ended.store(true, Ordering::SeqCst);
         Run { code, out, err }
     }
 }
@@ -184,6 +207,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.ended.store(true, Ordering::SeqCst);
     }
 }
 
