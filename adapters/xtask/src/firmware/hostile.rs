@@ -52,8 +52,15 @@ fn unlinked(qemu: &mut Qemu, observer: &Observer) -> Result<()> {
 fn misconfigured(qemu: &Qemu, observer: &Observer) -> Result<()> {
     let before = observer.wait(ID, "it is there", |_| true)?;
     let mark = qemu.log().mark();
-    observer.configure(b"period_ms=soon")?;
-    qemu.log().wait_for(mark, &["settings refused", "PeriodIsNoNumber"], PATIENCE)?;
+    for (settings, reason) in [
+        (&b"period_ms=soon"[..], "PeriodIsNoNumber"),
+        (b"period_ms=5", "PeriodOutOfRange { period_ms: 5 }"),
+        (b"period_ms=70 verbose", "UnknownWord"),
+        (b"\xff\xfe", "NotText"),
+    ] {
+        observer.configure(settings)?;
+        qemu.log().wait_for(mark, &["settings refused", reason], PATIENCE)?;
+    }
     let version = observer.configure(&vec![b'x'; LARGE])?;
     qemu.log().wait_for(mark, &["ReplyTooLarge", "len: 16"], PATIENCE)?;
     let now = observer.wait(ID, "it counts on", |seen| seen.counter >= before.counter + 3)?;
