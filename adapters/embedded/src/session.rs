@@ -26,7 +26,24 @@ use crate::{Clock, Dial, DialError, Error, Events, Memory};
 /// polled, and are never sent twice. Each is safe to drop at any time: what was sent may happen, the
 /// answer is stepped over, the place is free again, and the session goes on.
 pub struct Session<'b, M: RawMutex> {
-    state: Mutex<M, RefCell<Option<State<'b>>>>,
+    state: Mutex<M, RefCell<Place<State<'b>>>>,
+}
+
+/// An option whose nothing is zeros: a `static` session takes no flash for what it begins with, as
+/// `None` would if the compiler chose some other number for it.
+#[repr(u8)]
+enum Place<T> {
+    Empty = 0,
+    Taken(T) = 1,
+}
+
+impl<T> Place<T> {
+    const fn as_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Empty => None,
+            Self::Taken(value) => Some(value),
+        }
+    }
 }
 
 /// How a session ended.
@@ -65,7 +82,7 @@ impl core::error::Error for OpenError {}
 impl<'b, M: RawMutex> Session<'b, M> {
     /// A session without memory.
     pub const fn new() -> Self {
-        Self { state: Mutex::new(RefCell::new(None)) }
+        Self { state: Mutex::new(RefCell::new(Place::Empty)) }
     }
 
     /// Sets the session up. It connects as soon as it is [driven](Self::driver).
@@ -101,10 +118,10 @@ impl<'b, M: RawMutex> Session<'b, M> {
     ) -> Result<(), OpenError> {
         self.state.lock(|cell| {
             let mut place = cell.try_borrow_mut().map_err(|_| OpenError::AlreadyOpen)?;
-            if place.is_some() {
+            if place.as_mut().is_some() {
                 return Err(OpenError::AlreadyOpen);
             }
-            *place = Some(make().map_err(OpenError::Config)?);
+            *place = Place::Taken(make().map_err(OpenError::Config)?);
             Ok(())
         })
     }

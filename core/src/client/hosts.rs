@@ -57,7 +57,11 @@ impl Hosts {
         }
         for last in (1..count).rev() {
             let other = rng.draw(0, Number::try_from(last).unwrap_or(0));
-            order.swap(last, usize::try_from(other).unwrap_or(last));
+            let other = usize::try_from(other).unwrap_or(last);
+            // One host alone is disjoint from nothing, and stays.
+            if let Ok([one, other]) = order.get_disjoint_mut([last, other]) {
+                core::mem::swap(one, other);
+            }
         }
         let count = u8::try_from(count).unwrap_or(u8::MAX);
         Self {

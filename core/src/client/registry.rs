@@ -342,7 +342,7 @@ impl<'b> Registry<'b> {
             if record.is_waiting() && pending.is_none() {
                 pending = Some(to);
             }
-            self.buf.bytes_mut().copy_within(record.start..record.end(), to);
+            self.buf.close_up(record.start..record.end(), to);
             to = to.saturating_add(Self::cost(record.body_len));
         }
         self.end = to;

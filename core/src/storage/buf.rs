@@ -2,6 +2,18 @@
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::ops::Range;
+
+/// One by one, where there is no room for a copy that is quick, or for the panic that slices bring.
+#[inline(never)]
+fn close_up_slowly(bytes: &mut [u8], from: Range<usize>, to: usize) {
+    let cells = Cell::from_mut(bytes).as_slice_of_cells();
+    let (from, to) = (cells.get(from).unwrap_or_default(), cells.get(to..).unwrap_or_default());
+    for (from, to) in from.iter().zip(to) {
+        to.set(from.get());
+    }
+}
 
 /// Bytes of the caller, or a vector that grows up to a limit.
 pub(crate) enum Buf<'b> {
@@ -47,6 +59,20 @@ impl<'b> Buf<'b> {
         }
     }
 
+    /// Moves bytes to where they are not behind themselves, over what lies there. Bytes that are not
+    /// there are not moved.
+    #[inline]
+    pub(crate) fn close_up(&mut self, from: Range<usize>, to: usize) {
+        let bytes = self.bytes_mut();
+        if cfg!(target_pointer_width = "64") {
+            if from.start <= from.end && from.end <= bytes.len() && to <= from.start {
+                bytes.copy_within(from, to);
+            }
+        } else {
+            close_up_slowly(bytes, from, to);
+        }
+    }
+
     /// Makes at least `len` bytes available if the limit allows; says whether it did.
     pub(crate) fn reach(&mut self, len: usize) -> bool {
         match self {
@@ -76,6 +102,23 @@ impl<'b> Buf<'b> {
                 bytes.truncate(len);
                 bytes.shrink_to_fit();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_close_up_alike_quickly_and_slowly() {
+        for (from, to) in
+            [(2..7, 0), (3..7, 2), (0..7, 0), (7..7, 3), (5..9, 0), (9..9, 1), (1..1, 0)]
+        {
+            let (mut quick, mut slow) = ([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7]);
+            Buf::Lent(&mut quick).close_up(from.clone(), to);
+            close_up_slowly(&mut slow, from.clone(), to);
+            assert_eq!(quick, slow, "{from:?} to {to}");
         }
     }
 }

@@ -98,7 +98,7 @@ impl<'b> Inbox<'b> {
         let soon = wanted.min(used.saturating_mul(4).max(BELIEVED));
         let have = self.buf.bytes().len();
         if self.head > 0 && self.head.saturating_add(wanted) > have {
-            self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
+            self.buf.close_up(self.head..self.tail, 0);
             (self.head, self.tail) = (0, used);
         }
         if self.head.saturating_add(soon) > have || (self.tail == have && self.head == 0) {

@@ -179,7 +179,7 @@ impl<'b> Outbox<'b> {
 
     /// Moves what is pending to the front and grows, so that `more` bytes follow the tail.
     fn make_room(&mut self, more: usize) {
-        self.buf.bytes_mut().copy_within(self.head..self.tail, 0);
+        self.buf.close_up(self.head..self.tail, 0);
         self.tail = self.tail.saturating_sub(self.head);
         self.head = 0;
         self.buf.reach(self.tail.saturating_add(more));
