@@ -4,6 +4,7 @@
 
 mod build;
 mod firmware;
+mod size;
 
 use clap::{Parser, Subcommand};
 
@@ -19,10 +20,13 @@ struct Arguments {
 enum Task {
     /// Runs the firmware in QEMU through everything that can happen to a device.
     Firmware(firmware::Options),
+    /// Measures what a session takes of a Cortex-M3; fails if that is over its budgets.
+    Size(size::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Firmware(options) => firmware::run(&options),
+        Task::Size(options) => size::run(&options),
     }
 }

@@ -1,0 +1,29 @@
+//! With removeWatches.
+
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use size::port::write;
+use size::{Also, run};
+use zk_session::client::{ClientSession, RemoveWatches};
+use zk_session::storage::Fixed;
+use zk_session::wire::WatcherType;
+
+struct This;
+
+impl Also for This {
+    fn act(&mut self, session: &mut ClientSession<'static>) {
+        let operation = RemoveWatches { path: "/c/1", kind: WatcherType::Any };
+        write(session.submit_operation(&operation).is_ok().into());
+    }
+}
+
+#[entry]
+fn main() -> ! {
+    static mut MEMORY: Fixed<1024, 512, 256, 8> = Fixed::new();
+    run(MEMORY, This);
+    loop {
+        cortex_m::asm::nop();
+    }
+}
