@@ -319,3 +319,40 @@ fn dropping_the_last_handle_closes_the_session() {
     assert!(matches!(gone, Some(SessionEvent::Notification { kind: EventType::NodeDeleted, .. })));
     assert_eq!(ensemble.sessions().unwrap().len(), 1);
 }
+
+/// Whoever waits reads for all: threads that wait for answers, one that waits for events, and the
+/// session's own when nobody does.
+#[test]
+fn threads_that_share_a_client_are_all_served_whoever_of_them_reads() {
+    let ensemble = ensemble(1);
+    let zk = client(&ensemble);
+    zk.create("/shared", b"", CreateMode::Persistent).unwrap();
+    zk.add_watch("/shared", zk_session::wire::AddWatchMode::Persistent).unwrap();
+    let events = zk.events();
+    let listener = thread::spawn(move || {
+        let changed = |event| {
+            matches!(event, SessionEvent::Notification { kind: EventType::NodeDataChanged, .. })
+        };
+        events.filter(|event| changed(event.clone())).take(400).count()
+    });
+    let start = Instant::now();
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let zk = zk.clone();
+            thread::spawn(move || {
+                for n in 0..50 {
+                    zk.set_data("/shared", b"", None).unwrap();
+                    if n % 10 == 0 {
+                        thread::sleep(Duration::from_millis(3));
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    assert_eq!(listener.join().unwrap(), 400);
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    assert_eq!(zk.get_data("/shared").unwrap().1.version, 400);
+}

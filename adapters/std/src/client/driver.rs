@@ -1,6 +1,7 @@
-//! The session's own two threads: one dials and reads, one writes; both tell the session the time.
+//! The session's own two threads: one dials, and reads when nobody else does; one writes. Both tell
+//! the session the time.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,12 +15,9 @@ use super::shared::{Inner, Shared};
 /// How long a dial goes on at the most after it is not wanted any more.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
-/// What one read takes at the most.
-const READ_BYTES: usize = 64 * 1024;
-
 /// Dials and reads until the session is over.
 pub(super) fn read_loop(shared: &Arc<Shared>) {
-    let mut reader = Reader { buffer: vec![0; READ_BYTES], wait: None };
+    let mut stopped = 0;
     loop {
         let mut inner = shared.lock();
         let now = shared.clock.now();
@@ -34,8 +32,9 @@ pub(super) fn read_loop(shared: &Arc<Shared>) {
         };
         match (inner.session.poll_link(), inner.stream.clone()) {
             (Link::Up, Some(stream)) => {
+                let Some(inner) = shared.stand_by(inner, &mut stopped) else { continue };
                 drop(inner);
-                reader.turn(shared, &stream, wait);
+                shared.reader().turn(shared, &stream, wait);
             }
             (Link::Dial(host), _) => {
                 hang_up(inner.stream.take());
@@ -44,7 +43,7 @@ pub(super) fn read_loop(shared: &Arc<Shared>) {
                 let wanted = || shared.lock().session.poll_link() == Link::Dial(host);
                 let stream =
                     name.ok_or(io::ErrorKind::NotFound.into()).and_then(|h| dial(&h, wait, wanted));
-                reader.wait = None;
+                shared.reader().renew();
                 let mut inner = shared.lock();
                 let now = shared.clock.now();
                 match stream {
@@ -90,56 +89,6 @@ pub(super) fn write_loop(shared: &Arc<Shared>) {
         hang_up_unwanted(&mut inner);
         shared.deliver(inner);
         shared.flush_in_turn();
-    }
-}
-
-struct Reader {
-    buffer: Vec<u8>,
-    /// The socket's read timeout as it stands.
-    wait: Option<Duration>,
-}
-
-impl Reader {
-    fn turn(&mut self, shared: &Shared, stream: &Arc<TcpStream>, wait: Duration) {
-        if self.set_wait(stream, wait).is_err() {
-            return shared.lost(stream);
-        }
-        match (&**stream).read(&mut self.buffer) {
-            Ok(0) => shared.lost(stream),
-            Ok(n) => receive(shared, stream, self.buffer.get(..n).unwrap_or_default()),
-            Err(error) if is_wait(&error) => {}
-            Err(_) => shared.lost(stream),
-        }
-    }
-
-    /// Keeps the socket's timeout at or below the wait. It is set a little short, and left alone
-    /// while it will do, so that a busy connection costs no system call for it.
-    fn set_wait(&mut self, stream: &TcpStream, wait: Duration) -> io::Result<()> {
-        let wait = wait.max(Duration::from_millis(1));
-        if self.wait.is_some_and(|set| set <= wait && set >= wait / 4) {
-            return Ok(());
-        }
-        let set = (wait * 3 / 4).max(Duration::from_millis(1));
-        stream.set_read_timeout(Some(set))?;
-        self.wait = Some(set);
-        Ok(())
-    }
-}
-
-fn receive(shared: &Shared, stream: &Arc<TcpStream>, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let mut inner = shared.lock();
-        if !inner.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
-            return;
-        }
-        let now = shared.clock.now();
-        let taken = inner.session.handle_bytes(now, bytes);
-        let over = inner.session.poll_link() != Link::Up;
-        shared.deliver(inner);
-        if over || taken == 0 {
-            return;
-        }
-        bytes = bytes.get(taken..).unwrap_or_default();
     }
 }
 
@@ -206,11 +155,4 @@ fn hang_up(stream: Option<Arc<TcpStream>>) {
         // It may be gone already: then there is nothing left to shut down.
         let _ = stream.shutdown(Shutdown::Both);
     }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
 }

@@ -1,11 +1,13 @@
 //! Session and watch events, as a queue of their own for each subscriber.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zk_session::client::{Cause, KeeperState};
 use zk_session::wire::{EventType, SessionId};
+
+use super::shared::Shared;
 
 /// Something that happened to the session, or to a watched znode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ struct State {
     /// nothing else is queued, so that both keep their place.
     last: Option<Transition>,
     ended: bool,
+    /// Threads that wait for an event without reading themselves.
+    waiting_threads: usize,
 }
 
 impl State {
@@ -69,14 +73,18 @@ impl State {
         }
     }
 
-    fn pop(&mut self) -> Option<SessionEvent> {
+    /// The next event, or that there will be none; `None` if there is none yet.
+    fn next(&mut self) -> Option<Option<SessionEvent>> {
         if let Some(event) = self.waiting.pop_front() {
-            return Some(event);
+            return Some(Some(event));
         }
         if self.missed > 0 {
-            return Some(SessionEvent::Missed(std::mem::take(&mut self.missed)));
+            return Some(Some(SessionEvent::Missed(std::mem::take(&mut self.missed))));
         }
-        self.last.take().map(SessionEvent::State)
+        match self.last.take() {
+            Some(change) => Some(Some(SessionEvent::State(change))),
+            None => self.ended.then_some(None),
+        }
     }
 }
 
@@ -88,25 +96,56 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Option<SessionEvent>> {
+        self.lock().next()
+    }
+
     pub(crate) fn push(&self, event: SessionEvent) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-        self.arrived.notify_one();
+        let mut state = self.lock();
+        state.push(event);
+        // To wake nobody is a system call as well.
+        if state.waiting_threads > 0 {
+            self.arrived.notify_one();
+        }
     }
 
     pub(crate) fn end(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.lock().ended = true;
         self.arrived.notify_all();
     }
 }
 
 /// A subscription to a session's events, from when it was made.
-#[derive(Debug)]
-pub struct Events(pub(crate) Arc<Queue>);
+pub struct Events {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
 
 impl Events {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { queue: shared.lock().subscribe(), shared: shared.clone() }
+    }
+
     /// The next event, waiting for it as long as the session lives; `None` once it is over and all
     /// has been told.
     pub fn recv(&self) -> Option<SessionEvent> {
+        if let Some(told) = self.queue.next() {
+            return told;
+        }
+        // What this thread reads comes to its queue as well.
+        if let Some(told) = self.shared.lead(|_| self.queue.next()) {
+            return told;
+        }
         self.take(None)
     }
 
@@ -117,27 +156,30 @@ impl Events {
 
     /// The next event if it is there already.
     pub fn try_recv(&self) -> Option<SessionEvent> {
-        self.take(Some(Instant::now()))
+        self.queue.next().flatten()
     }
 
     fn take(&self, deadline: Option<Instant>) -> Option<SessionEvent> {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(event) = state.pop() {
-                return Some(event);
+        let mut state = self.queue.lock();
+        state.waiting_threads += 1;
+        let told = loop {
+            if let Some(told) = state.next() {
+                break told;
             }
-            if state.ended {
-                return None;
-            }
+            let arrived = &self.queue.arrived;
             state = match deadline {
-                None => self.0.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
-                    let left = deadline.checked_duration_since(Instant::now())?;
-                    let waited = self.0.arrived.wait_timeout(state, left);
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                        break None;
+                    };
+                    let waited = arrived.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
-        }
+        };
+        state.waiting_threads -= 1;
+        told
     }
 }
 

@@ -3,6 +3,7 @@
 mod driver;
 mod error;
 mod events;
+mod lead;
 mod lifetime;
 mod operations;
 mod pending;
@@ -255,7 +256,7 @@ impl Client {
 
     /// Subscribes to what happens to the session and its watched znodes from now on.
     pub fn events(&self) -> Events {
-        Events(self.handle.shared.lock().subscribe())
+        Events::new(&self.handle.shared)
     }
 
     /// The session's id; none before a server has given one.
@@ -380,15 +381,12 @@ impl Client {
     /// session that is over is none.
     pub fn close(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
-        let mut events = None;
-        {
-            let mut inner = shared.lock();
-            if inner.session.poll_timeout().is_some() {
-                events = Some(Events(inner.subscribe()));
-            }
+        if shared.lock().session.poll_timeout().is_none() {
+            return Ok(());
         }
+        let events = Events::new(shared);
         self.handle.begin_close();
-        let Some(events) = events else { return Ok(()) };
+        shared.lead(|inner| inner.session.poll_timeout().is_none().then_some(()));
         // The reader thread may be dialling; the deadline is kept from here.
         loop {
             let inner = shared.lock();

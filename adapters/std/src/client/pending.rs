@@ -31,19 +31,26 @@ impl Pending {
     /// [`OpError`].
     pub fn wait(mut self) -> Result<Answer, OpError> {
         let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
-        let mut flushed = false;
+        let shared = &*self.shared;
+        if let Some(answer) = shared.lock().slots.take(place) {
+            return answer;
+        }
+        shared.flush();
         loop {
-            let mut inner = self.shared.lock();
-            if let Some(answer) = inner.slots.take(place, thread::current) {
+            if let Some(answer) = shared.lead(|inner| inner.slots.take(place)) {
                 return answer;
             }
-            drop(inner);
-            if flushed {
-                thread::park();
-            } else {
-                self.shared.flush();
-                flushed = true;
+            let mut inner = shared.lock();
+            if let Some(answer) = inner.slots.take(place) {
+                return answer;
             }
+            inner.slots.park(place, thread::current());
+            drop(inner);
+            // Whoever read a moment ago may have stopped before it could know of this thread.
+            if let Some(answer) = shared.lead(|inner| inner.slots.take(place)) {
+                return answer;
+            }
+            thread::park();
         }
     }
 

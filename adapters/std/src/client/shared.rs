@@ -11,6 +11,7 @@ use zk_session::wire::Xid;
 use zk_session::{Machine, OpError};
 
 use super::events::{Queue, SessionEvent, Transition};
+use super::lead::{Lead, Reader};
 use crate::clock::Clock;
 use zk_session::owned::Answer;
 
@@ -21,6 +22,10 @@ pub(crate) struct Shared {
     pub(crate) changed: Condvar,
     /// There are bytes for the writer, or there is an earlier deadline.
     pub(crate) to_write: Condvar,
+    /// No application thread reads any more.
+    pub(super) standby: Condvar,
+    /// Whoever holds this reads from the socket. Locked before `inner`.
+    pub(super) reader: Mutex<Reader>,
     /// Whoever holds this writes to the socket, through this buffer.
     writer: Mutex<Vec<u8>>,
 }
@@ -31,6 +36,7 @@ pub(crate) struct Inner {
     /// A host is being asked whether it can write.
     pub(crate) probing: bool,
     pub(crate) slots: Slots,
+    pub(super) lead: Lead,
     /// Threads that wait on `changed` for anything but the state.
     pub(crate) waiting_for_room: usize,
     subscribers: Vec<Weak<Queue>>,
@@ -46,18 +52,25 @@ impl Shared {
                 stream: None,
                 probing: false,
                 slots: Slots::default(),
+                lead: Lead::default(),
                 waiting_for_room: 0,
                 subscribers: Vec::new(),
                 wakes: Vec::new(),
             }),
             changed: Condvar::new(),
             to_write: Condvar::new(),
+            standby: Condvar::new(),
+            reader: Mutex::default(),
             writer: Mutex::new(Vec::new()),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn wait<'a>(&self, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
@@ -76,8 +89,12 @@ impl Shared {
         if inner.session.poll_timeout().is_none() {
             self.to_write.notify_all();
             self.changed.notify_all();
+            self.standby.notify_all();
         }
         let wakes = std::mem::take(&mut inner.wakes);
+        if !wakes.is_empty() && !inner.slots.has_waiters() {
+            inner.lead.give_way();
+        }
         drop(inner);
         for thread in wakes {
             thread.unpark();
@@ -171,6 +188,7 @@ impl Inner {
                     }
                     continue;
                 }
+                Event::Notification { .. } if self.subscribers.is_empty() => continue,
                 Event::Notification { kind, path } => {
                     SessionEvent::Notification { kind, path: path.to_owned() }
                 }
@@ -191,7 +209,7 @@ impl Inner {
                 Event::WatchesLost { .. } => SessionEvent::WatchesLost,
                 _ => continue,
             };
-            self.publish(&told);
+            self.publish(told);
         }
         if self.session.poll_timeout().is_none() {
             for queue in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
@@ -210,12 +228,16 @@ impl Inner {
         queue
     }
 
-    fn publish(&mut self, event: &SessionEvent) {
-        self.subscribers.retain(|weak| {
-            let Some(queue) = weak.upgrade() else { return false };
+    /// Gives an event to all subscribers; the last one gets the original.
+    fn publish(&mut self, event: SessionEvent) {
+        self.subscribers.retain(|weak| weak.strong_count() > 0);
+        let Some((last, others)) = self.subscribers.split_last() else { return };
+        for queue in others.iter().filter_map(Weak::upgrade) {
             queue.push(event.clone());
-            true
-        });
+        }
+        if let Some(queue) = last.upgrade() {
+            queue.push(event);
+        }
     }
 }
 
@@ -226,6 +248,8 @@ pub(crate) struct Slots {
     free: Vec<usize>,
     /// Requests in flight, oldest first.
     order: VecDeque<(Xid, usize)>,
+    /// How many threads are parked for answers.
+    parked: usize,
 }
 
 enum Slot {
@@ -278,6 +302,7 @@ impl Slots {
         match self.slots.get_mut(place) {
             Some(slot @ Slot::Pending(_)) => {
                 let thread = if let Slot::Pending(thread) = slot { thread.take() } else { None };
+                self.parked -= usize::from(thread.is_some());
                 *slot = Slot::Answered(answer());
                 thread
             }
@@ -288,18 +313,13 @@ impl Slots {
         }
     }
 
-    /// The answer, if it is there; else the thread is remembered as the one that waits for it.
-    pub(crate) fn take(
-        &mut self,
-        place: usize,
-        waiter: impl FnOnce() -> Thread,
-    ) -> Option<Result<Answer, OpError>> {
-        match self.slots.get_mut(place)? {
-            Slot::Pending(thread) => {
-                *thread = Some(waiter());
-                None
-            }
-            slot @ Slot::Answered(_) => {
+    /// The answer, if it is there.
+    #[inline]
+    pub(crate) fn take(&mut self, place: usize) -> Option<Result<Answer, OpError>> {
+        let slot = self.slots.get_mut(place)?;
+        match slot {
+            Slot::Pending(_) => None,
+            Slot::Answered(_) => {
                 let Slot::Answered(answer) = std::mem::replace(slot, Slot::Free) else {
                     return None;
                 };
@@ -308,6 +328,29 @@ impl Slots {
             }
             Slot::Free | Slot::Abandoned => Some(Err(OpError::SessionClosed)),
         }
+    }
+
+    /// Remembers who is parked until the answer is there.
+    pub(crate) fn park(&mut self, place: usize, waiter: Thread) {
+        if let Some(Slot::Pending(thread)) = self.slots.get_mut(place) {
+            self.parked += usize::from(thread.replace(waiter).is_none());
+        }
+    }
+
+    /// Who is parked for an answer, and will be the first to have it.
+    pub(crate) fn next_waiter(&self) -> Option<Thread> {
+        if self.parked == 0 {
+            return None;
+        }
+        self.order.iter().find_map(|(_, place)| match self.slots.get(*place)? {
+            Slot::Pending(thread) => thread.clone(),
+            _ => None,
+        })
+    }
+
+    /// Whether any thread is parked for an answer.
+    pub(crate) const fn has_waiters(&self) -> bool {
+        self.parked > 0
     }
 
     /// Whether the answer is there.
