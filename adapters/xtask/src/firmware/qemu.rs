@@ -55,6 +55,16 @@ impl Qemu {
         self.command(if up { "set_link n0 on" } else { "set_link n0 off" })
     }
 
+    /// Holds all frames back, or lets them go on: the link stays up, and nobody is told.
+    pub(crate) fn set_silent(&mut self, silent: bool) -> Result<()> {
+        self.command(if silent {
+            // Microseconds: longer than anybody waits.
+            "object_add filter-buffer,id=f0,netdev=n0,interval=600000000,queue=all"
+        } else {
+            "object_del f0"
+        })
+    }
+
     /// Ends it as a power cut does.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;

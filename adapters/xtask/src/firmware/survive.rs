@@ -50,6 +50,7 @@ impl Life<'_> {
         self.loses_its_server(qemu, observer)?;
         self.has_a_silent_server(qemu, observer)?;
         self.loses_its_cable_for_a_moment(qemu, observer)?;
+        self.has_a_silent_network(qemu, observer)?;
         self.expires(qemu, observer)?;
         self.dies(qemu, observer)?;
         *qemu = self.device()?;
@@ -125,6 +126,20 @@ impl Life<'_> {
         qemu.set_link(true)?;
         self.goes_on(&before, observer)?;
         self.tell(start, "its cable was out for a moment: the same session goes on");
+        Ok(())
+    }
+
+    /// Nothing tells the device but that nobody answers.
+    fn has_a_silent_network(&self, qemu: &mut Qemu, observer: &Observer) -> Result<()> {
+        let before = observer.wait(ID, "it is there", |_| true)?;
+        let mark = qemu.log().mark();
+        qemu.set_silent(true)?;
+        qemu.log().wait_for(mark, &["Disconnected", "ReadTimeout"], PATIENCE)?;
+        let start = Instant::now();
+        qemu.set_silent(false)?;
+        self.goes_on(&before, observer)?;
+        qemu.log().wait_for(mark, &["SyncConnected", "Resumed"], PATIENCE)?;
+        self.tell(start, "its network lost everything for a while: the same session goes on");
         Ok(())
     }
 
