@@ -11,6 +11,7 @@ use crate::clock::{Clock, millis, random_seed};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::shared::Shared;
+use crate::states::Transitions;
 use crate::transport::Layer;
 
 /// Decides how a session is to be.
@@ -192,6 +193,25 @@ impl ClientBuilder {
     /// # Errors
     /// [`ErrorKind::Config`], or [`ErrorKind::NoRuntime`] outside a tokio runtime.
     pub fn start(self) -> Result<Client, Error> {
+        let (client, begin) = self.prepare()?;
+        begin();
+        Ok(client)
+    }
+
+    /// As [`start`](Self::start), with the session's transitions from its first on:
+    /// [`Client::transitions`] misses those that come before it is called.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_told(self) -> Result<(Client, Transitions), Error> {
+        let (client, begin) = self.prepare()?;
+        let transitions = client.transitions();
+        begin();
+        Ok((client, transitions))
+    }
+
+    /// The session, and what has it begin.
+    fn prepare(self) -> Result<(Client, impl FnOnce()), Error> {
         let runtime =
             tokio::runtime::Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime))?;
         let mut config =
@@ -229,8 +249,8 @@ impl ClientBuilder {
             // At the head of the line; if it is refused, the session ends and says why.
             drop_answer(client.add_auth(scheme, auth).send());
         }
-        runtime.spawn(Driver::new(shared));
-        Ok(client)
+        let begin = move || drop(runtime.spawn(Driver::new(shared)));
+        Ok((client, begin))
     }
 }
 

@@ -376,3 +376,13 @@ async fn an_idle_session_lives_by_its_pings() {
     assert!(quiet.is_err(), "{quiet:?}");
     assert_eq!(zk.state(), KeeperState::SyncConnected);
 }
+
+/// The session's own thread may be faster than whoever wants to be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_first_transition_is_told_however_fast_it_comes() {
+    let ensemble = ensemble(1);
+    let (zk, mut transitions) = builder(ensemble.connect_string()).start_told().unwrap();
+    zk.wait_connected(PATIENCE).await.unwrap();
+    let first = soon(transitions.next()).await.unwrap();
+    assert_eq!((first.number, first.cause), (1, Cause::Established));
+}
