@@ -73,11 +73,11 @@ impl Zk {
         if let Some(bytes) = ticket.as_ref().map(TicketFile::read).transpose()?.flatten() {
             builder = builder.resume(bytes);
         }
-        let client = builder.start().map_err(|error| match &settings.ticket {
-            Some(file) => Failure::other(format!("{}: {error}", file.display()), Exit::Usage),
-            None => Failure::from(error),
-        })?;
-        let transitions = client.transitions();
+        let (client, transitions) =
+            builder.start_told().map_err(|error| match &settings.ticket {
+                Some(file) => Failure::other(format!("{}: {error}", file.display()), Exit::Usage),
+                None => Failure::from(error),
+            })?;
         let zk = Self { client, deadline: settings.deadline, ticket };
         if let Err(error) = zk.client.wait_connected(settings.connect_timeout).await {
             return Err(zk.explain(error));
