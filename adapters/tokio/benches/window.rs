@@ -4,7 +4,8 @@
 //! `SERVER` is the server's address, `WINDOWS` how many windows are played, `WINDOW` how many requests
 //! one has (256). `MODE`: `send`, one task that makes a window and then awaits it; `tasks`, as many
 //! tasks as `TASKS` (64) share the client, each with its part of the window; `one`, one at a time.
-//! Prints the CPU time of this process in microseconds an operation.
+//! Prints the CPU time of this process in microseconds an operation. `MODE=idle` opens `WINDOW`
+//! sessions that do nothing for `HOLD` (25) seconds, and prints what memory and CPU time they take.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -42,6 +43,9 @@ fn main() {
 }
 
 async fn play(server: String, mode: String, windows: usize, window: usize) {
+    if mode == "idle" {
+        return idle(&server, window, Duration::from_secs(number("HOLD", 25) as u64)).await;
+    }
     let client = Client::builder(server).timeout(Duration::from_secs(30)).connect().await.unwrap();
     let (cpu, wall) = (ProcessTime::now(), Instant::now());
     let mut each = Vec::new();
@@ -100,4 +104,33 @@ async fn one(client: &Client, times: usize, each: &mut Vec<Duration>) -> usize {
         each.push(start.elapsed());
     }
     times
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+async fn idle(server: &str, sessions: usize, time: Duration) {
+    let connect = || Client::builder(server).timeout(Duration::from_secs(30)).connect();
+    let mut clients = Vec::with_capacity(sessions);
+    clients.push(connect().await.unwrap());
+    let before = resident();
+    let start = ProcessTime::now();
+    while clients.len() < sessions {
+        clients.push(connect().await.unwrap());
+    }
+    let opened = start.elapsed().as_secs_f64() * 1e6 / sessions as f64;
+    let fresh = resident() - before;
+    let (cpu, wall) = (ProcessTime::now(), Instant::now());
+    tokio::time::sleep(time).await;
+    let share = 100.0 * cpu.elapsed().as_secs_f64() / wall.elapsed().as_secs_f64();
+    let each = |kib: usize| kib as f64 / (sessions - 1) as f64;
+    println!(
+        "{sessions} idle sessions: {:.2} KiB each when opened, {:.2} KiB each after pings; \
+         {opened:.0} us CPU to open one, {share:.2} % of a core for pings",
+        each(fresh),
+        each(resident() - before),
+    );
 }

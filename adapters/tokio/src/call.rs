@@ -110,17 +110,11 @@ impl<'a, O: Operation> Call<'a, O> {
     /// # }
     /// ```
     pub fn send(self) -> Pending<O::Output> {
-        let mut pending = self.into_future();
-        pending.signal();
-        pending
+        self.make(true)
     }
-}
 
-impl<O: Operation> IntoFuture for Call<'_, O> {
-    type Output = Result<O::Output, crate::Error>;
-    type IntoFuture = Pending<O::Output>;
-
-    fn into_future(self) -> Pending<O::Output> {
+    /// Makes the request; `leaving`: it leaves though nobody polls it.
+    fn make(self, leaving: bool) -> Pending<O::Output> {
         let Self { client, time, buffer, op } = self;
         let shared = client.shared();
         let view = client.view();
@@ -131,11 +125,25 @@ impl<O: Operation> IntoFuture for Call<'_, O> {
         });
         let deadline = time.map(|time| shared.after(time));
         let placed = op.request(view, wish.is_some(), |request| {
-            shared.lock().place(&shared.limits, request, deadline, wish)
+            let mut inner = shared.lock();
+            let placed = inner.place(&shared.limits, request, deadline, wish);
+            if leaving {
+                inner.signal();
+            }
+            placed
         });
         let view = client.view_shared();
         let about = About { op: op.op(), path: op.path(), view, timed: time.is_some() };
-        Pending::new(shared.clone(), placed, about, O::finish)
+        Pending::new(shared.clone(), placed, about, !leaving, O::finish)
+    }
+}
+
+impl<O: Operation> IntoFuture for Call<'_, O> {
+    type Output = Result<O::Output, crate::Error>;
+    type IntoFuture = Pending<O::Output>;
+
+    fn into_future(self) -> Pending<O::Output> {
+        self.make(false)
     }
 }
 

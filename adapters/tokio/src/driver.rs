@@ -28,7 +28,7 @@ pub(crate) struct Driver {
     timer: Pin<Box<Sleep>>,
     dialling: Option<(HostIndex, Dialling)>,
     probing: Option<(HostIndex, Probing)>,
-    /// Nothing was asked since the time was last told: memory is given back.
+    /// Nothing was asked since the time was last told, or ever: memory is given back.
     idle: bool,
     /// New requests have been given the time for others to join them.
     gathered: bool,
@@ -39,7 +39,7 @@ impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let timer = Box::pin(sleep_until(Instant::now()));
         let (dialling, probing) = (None, None);
-        Self { shared, timer, dialling, probing, idle: false, gathered: false, over: false }
+        Self { shared, timer, dialling, probing, idle: true, gathered: false, over: false }
     }
 
     /// Carries bytes between the session and its transport; says whether any moved.

@@ -110,6 +110,7 @@ impl<T> Pending<T> {
         shared: Arc<Shared>,
         placed: Placed,
         about: About<'_>,
+        unflushed: bool,
         finish: Finish<T>,
     ) -> Self {
         let place = match placed {
@@ -122,14 +123,7 @@ impl<T> Pending<T> {
         };
         let About { op, path, view, timed } = about;
         let path = Label::new(path);
-        Self { shared, place, unflushed: true, timed, op, path, view, finish }
-    }
-
-    /// Tells the driver that there is a request to send.
-    pub(crate) fn signal(&mut self) {
-        if std::mem::take(&mut self.unflushed) {
-            self.shared.lock().signal();
-        }
+        Self { shared, place, unflushed, timed, op, path, view, finish }
     }
 
     /// Whether the answer is there, so that awaiting it would not wait.

@@ -348,6 +348,11 @@ impl Inner {
         if self.wakes.is_empty() {
             self.wakes = Vec::new();
         }
+        if !self.subscribers.is_empty() {
+            self.subscribers.retain(|weak| weak.strong_count() > 0);
+            self.subscribers.shrink_to_fit();
+        }
+        self.state.take_if(|state| state.receiver_count() == 0);
     }
 }
 
