@@ -175,6 +175,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts every connection. Default: not.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(self, tls: crate::Tls) -> Self {
+        self.layer(Arc::new(tls))
+    }
+
     /// Starts the session and waits for its first connection.
     ///
     /// # Errors

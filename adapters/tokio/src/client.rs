@@ -131,7 +131,8 @@ impl Client {
         let last = inner.session.last_disconnect().map(|(host, reason)| {
             (inner.session.host(host).map(|h| h.to_string()).unwrap_or_default(), reason)
         });
-        Err(Error::new(ErrorKind::ConnectTimeout { last }))
+        let detail = inner.trouble.clone();
+        Err(Error::new(ErrorKind::ConnectTimeout { last, detail }))
     }
 
     /// The session's state.

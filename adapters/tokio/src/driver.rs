@@ -1,6 +1,7 @@
 //! The session's own task: dials, reads, writes, keeps time, and hands out what came.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
@@ -45,7 +46,7 @@ impl Driver {
     /// Carries bytes between the session and its transport; says whether any moved.
     fn carry(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let clock = self.shared.clock;
-        let Inner { session, transport: Some(transport), .. } = inner else {
+        let Inner { session, transport: Some(transport), trouble, .. } = inner else {
             // It was up and is gone.
             inner.session.handle_disconnected(clock.now());
             return true;
@@ -55,6 +56,7 @@ impl Driver {
             match transport.poll_write(cx, session.poll_transmit()) {
                 Poll::Ready(written) => {
                     let failed = !matches!(written, Ok(1..));
+                    note(trouble, &written);
                     session.handle_write(clock.now(), written);
                     moved = true;
                     if failed {
@@ -64,11 +66,13 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
-        if let Poll::Ready(Err(_)) = transport.poll_flush(cx) {
+        if let Poll::Ready(flushed @ Err(_)) = transport.poll_flush(cx) {
+            note(trouble, &flushed);
             session.handle_disconnected(clock.now());
             return true;
         }
         if let Poll::Ready(read) = transport.poll_read(cx, session.poll_io().recv) {
+            note(trouble, &read);
             session.handle_read(clock.now(), read);
             moved = true;
         }
@@ -83,7 +87,10 @@ impl Driver {
                 self.carry(inner, cx)
             }
             Link::Down => {
-                self.dialling = None;
+                if self.dialling.take().is_some() {
+                    // Given up: what earlier attempts met with was not what became of this one.
+                    inner.trouble = None;
+                }
                 inner.transport = None;
                 false
             }
@@ -95,17 +102,18 @@ impl Driver {
                 let now = self.shared.clock.now();
                 let dialled = match &mut self.dialling {
                     // The session knows the host, for it has asked for it.
-                    None => Poll::Ready(Err(std::io::ErrorKind::NotFound.into())),
+                    None => Poll::Ready(Err(io::ErrorKind::NotFound.into())),
                     Some((_, dialling)) => dialling.as_mut().poll(cx),
                 };
                 match dialled {
                     Poll::Pending => return false,
                     Poll::Ready(Ok(transport)) => {
                         inner.transport = Some(transport);
+                        inner.trouble = None;
                         inner.session.handle_connected(now);
                     }
-                    Poll::Ready(Err(error)) => {
-                        log::debug!("dial failed: {error}");
+                    Poll::Ready(failed @ Err(_)) => {
+                        note(&mut inner.trouble, &failed);
                         inner.session.handle_disconnected(now);
                     }
                 }
@@ -180,6 +188,19 @@ impl Driver {
             inner.wakes = wakes;
         }
         inner
+    }
+}
+
+/// Keeps what a transport says when it fails.
+#[inline]
+fn note<T>(trouble: &mut Option<Arc<str>>, done: &io::Result<T>) {
+    #[cold]
+    fn keep(trouble: &mut Option<Arc<str>>, error: &io::Error) {
+        log::debug!("connection failed: {error}");
+        *trouble = Some(error.to_string().into());
+    }
+    if let Err(error) = done {
+        keep(trouble, error);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operation can fail with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zk_session::wire::OpCode;
 use zk_session::{ConfigError, DisconnectReason, ErrorCode, OpError, SubmitError};
@@ -26,6 +27,8 @@ pub enum ErrorKind {
     ConnectTimeout {
         /// The host that was tried last, and what happened there.
         last: Option<(String, DisconnectReason)>,
+        /// What the operating system, or a layer such as TLS, said to it.
+        detail: Option<Arc<str>>,
     },
     /// The request was not accepted, and has not left.
     Submit(SubmitError),
@@ -142,10 +145,11 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => write!(f, "{error}"),
-            Self::ConnectTimeout { last: Some((host, reason)) } => {
-                write!(f, "no server accepted the session in time; last {host}: {reason}")
+            Self::ConnectTimeout { last: Some((host, reason)), detail } => {
+                write!(f, "no server accepted the session in time; last {host}: {reason}")?;
+                detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))
             }
-            Self::ConnectTimeout { last: None } => {
+            Self::ConnectTimeout { last: None, .. } => {
                 f.write_str("no server accepted the session in time")
             }
             Self::Submit(error) => write!(f, "{error}"),

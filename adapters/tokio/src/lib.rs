@@ -57,9 +57,34 @@
 //! ends with [`ErrorKind::NoRuntime`], the state is `Closed` by
 //! [`Cause::Detached`], and the ensemble keeps the session until its timeout.
 //!
+//! # TLS
+//! With the feature `tls`, [`ClientBuilder::tls`](ClientBuilder) puts TLS 1.2 or 1.3 between TCP and
+//! ZooKeeper (`secureClientPort` with `NettyServerCnxnFactory`, or a proxy that ends TLS).
+#![cfg_attr(feature = "tls", doc = "```no_run")]
+#![cfg_attr(not(feature = "tls"), doc = "```ignore")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use zk_session_tokio::{Client, Tls};
+//!
+//! let tls = Tls::builder()
+//!     .ca_file("/etc/zookeeper/ca.pem") // whom to trust
+//!     .identity_files("/etc/app/cert.pem", "/etc/app/key.pem") // if the servers demand it
+//!     .build()?;
+//! let client = Client::builder("zk1:2281,zk2:2281,zk3:2281").tls(tls.clone()).connect().await?;
+//! // When certificates have been renewed; TlsBuilder::reload_on_connect does it by itself.
+//! tls.reload()?;
+//! # Ok(())
+//! # }
+//! ```
+//! Each server must prove that it is what the connection string calls it, by name or address, unless
+//! `server_name` says otherwise. A server that cannot, a client that the server refuses, a server
+//! that speaks no TLS, a handshake that is cut off or never ends: each ends the attempt, within the
+//! time that the session gives to attempts, and the next comes after its back-off. What was wrong is
+//! logged as a warning, and stands in [`ErrorKind::ConnectTimeout`] and [`Transition::detail`].
+//!
 //! # Features
 //! None is on by default. `ensemble`: `EmbeddedEnsemble`, a whole ensemble in a task of the runtime, for
-//! tests and development; `durable`: one that keeps its state.
+//! tests and development; `durable`: one that keeps its state. `tls`: [TLS](#tls); the only feature
+//! that needs a C compiler.
 
 mod builder;
 mod call;
@@ -76,6 +101,8 @@ mod pending;
 mod shared;
 mod slots;
 mod states;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod watch;
 mod watches;
@@ -88,6 +115,11 @@ pub use ensemble::*;
 pub use error::{Error, ErrorKind};
 pub use pending::Pending;
 pub use states::{Transition, Transitions};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsBuilder, TlsError, TlsSource};
+/// What [`Tls::from_config`] takes its configuration from.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use transport::{Layer, Layered, Stream};
 pub use watch::{Watch, WatchEvent};
 

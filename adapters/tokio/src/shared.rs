@@ -29,6 +29,8 @@ pub(crate) struct Shared {
 pub(crate) struct Inner {
     pub(crate) session: ClientSession<'static>,
     pub(crate) transport: Option<Transport>,
+    /// What the transport said when it failed last; of no concern once there is another.
+    pub(crate) trouble: Option<Arc<str>>,
     pub(crate) slots: Slots,
     pub(crate) line: Line,
     pub(crate) watches: Watches,
@@ -71,6 +73,7 @@ impl Shared {
         let inner = Mutex::new(Inner {
             session,
             transport: None,
+            trouble: None,
             slots: Slots::default(),
             line: Line::default(),
             watches: Watches::default(),
@@ -272,6 +275,7 @@ impl Inner {
                         session_id: session.session_id(),
                         timeout: Duration::from_millis(session.timeout().as_millis()),
                         at: Instant::now(),
+                        detail: self.trouble.clone(),
                         why: session.why().copied(),
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);

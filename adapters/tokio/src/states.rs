@@ -30,6 +30,9 @@ pub struct Transition {
     pub timeout: Duration,
     /// When.
     pub at: Instant,
+    /// What the operating system, or a layer such as TLS, said when the connection was lost or the
+    /// last attempt at one failed; none if it said nothing, or is of no concern any more.
+    pub detail: Option<Arc<str>>,
     pub(crate) why: Option<Why>,
 }
 
