@@ -12,7 +12,8 @@ use super::watch_kind::{WatchKind, Wish};
 use crate::error::SubmitError;
 use crate::path::Last;
 use crate::wire::{
-    AddWatchMode, Create, CreateMode, Multi, MultiOp, OpCode, Request, Ustring, WatcherType, Writer,
+    Acl, AddWatchMode, Create, CreateMode, Multi, MultiOp, OpCode, Record as _, Request, Ustring,
+    WatcherType, Writer,
 };
 
 /// One request to [`ClientSession::submit_operation`].
@@ -210,7 +211,14 @@ impl Ask for CreateOpen<'_> {
         self.path.as_bytes()
     }
     fn encode(&self, w: &mut Writer<'_>) {
-        Create::open(self.path, self.data, self.mode).write(w);
+        w.path(Ustring::from_bytes(self.path.as_bytes()));
+        w.buffer(Some(self.data));
+        // As a slice, not as any list there can be.
+        w.count(Acl::OPEN.len());
+        for entry in Acl::OPEN {
+            entry.write(w);
+        }
+        w.int(self.mode.to_flags());
     }
     fn check(&self) -> Result<(), SubmitError> {
         check_path(self.path.as_bytes(), Last::of(self.mode.to_flags()))

@@ -321,10 +321,9 @@ impl<'b> Registry<'b> {
             return;
         }
         let Some(memory) = self.buf.bytes_mut().get_mut(start..end) else { return };
-        let Some((head, body)) = memory.split_at_mut_checked(RECORD_HEAD) else { return };
-        let mut writer = Writer::new(head);
-        writer.byte(tag);
-        writer.raw(&len.to_be_bytes());
+        let Some((head, body)) = memory.split_first_chunk_mut::<RECORD_HEAD>() else { return };
+        let [a, b, c, d] = len.to_be_bytes();
+        *head = [tag, a, b, c, d];
         write(body);
         self.end = end;
         self.live = self.live.saturating_add(cost);

@@ -197,7 +197,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`WireError::Truncated`] or [`WireError::BadLength`].
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn buffer(&mut self) -> Result<Option<&'a [u8]>, WireError> {
         let at = self.position();
         let len = self.int()?;
@@ -327,7 +328,8 @@ impl<'a> Writer<'a> {
     }
 
     /// A 32-bit integer.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn int(&mut self, value: i32) {
         if let Some(to) = self.next::<4>() {
             BigEndian::write_i32(to, value);
@@ -335,7 +337,8 @@ impl<'a> Writer<'a> {
     }
 
     /// A 64-bit integer.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn long(&mut self, value: i64) {
         if let Some(to) = self.next::<8>() {
             BigEndian::write_i64(to, value);
