@@ -11,8 +11,8 @@ pub(crate) const BIG_VALUE: usize = 64 * 1024;
 /// `exists` of this and a number makes the canned server send so many events of [`FLOODED`].
 pub(crate) const FLOOD: &str = "/flood/";
 pub(crate) const FLOODED: &str = "/flooded";
-/// Events that one request sets off.
-pub(crate) const FLOOD_EVENTS: usize = 4_000;
+/// Events that one request sets off: few enough for clients whose queues are bounded.
+pub(crate) const FLOOD_EVENTS: usize = 1_000;
 /// Watches armed at a time.
 pub(crate) const WATCHES: usize = 256;
 /// Values of 64 KiB in flight.

@@ -3,6 +3,7 @@
 mod floor;
 mod floor_tokio;
 mod ours_std;
+mod ours_tokio;
 mod tokio_zookeeper;
 mod zookeeper_async;
 mod zookeeper_client;
@@ -73,6 +74,7 @@ pub(crate) enum Name {
     Floor,
     FloorTokio,
     Std,
+    Tokio,
     ZookeeperClient,
     TokioZookeeper,
     ZookeeperAsync,
@@ -80,10 +82,11 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Floor,
         Self::Std,
         Self::FloorTokio,
+        Self::Tokio,
         Self::ZookeeperClient,
         Self::TokioZookeeper,
         Self::ZookeeperAsync,
@@ -96,6 +99,7 @@ impl Name {
             Self::Floor => "floor",
             Self::FloorTokio => "floor-tokio",
             Self::Std => "std",
+            Self::Tokio => "tokio",
             Self::ZookeeperClient => "zookeeper-client",
             Self::TokioZookeeper => "tokio-zookeeper",
             Self::ZookeeperAsync => "zookeeper-async",
@@ -108,6 +112,7 @@ impl Name {
             Self::Floor => "floor: a socket loop",
             Self::FloorTokio => "the same loop on tokio",
             Self::Std => "**zk-session-std**",
+            Self::Tokio => "**zk-session-tokio**",
             Self::ZookeeperClient => "zookeeper-client 0.11",
             Self::TokioZookeeper => "tokio-zookeeper 0.4",
             Self::ZookeeperAsync => "zookeeper-async 5",
@@ -122,6 +127,7 @@ impl Name {
             Self::Floor => blocking(Box::pin(drive::run::<floor::Floor>(job)) as BoxedRun<'_>),
             Self::Std => blocking(Box::pin(drive::run::<ours_std::Std>(job))),
             Self::FloorTokio => on_tokio(job, drive::run::<floor_tokio::FloorTokio>(job)),
+            Self::Tokio => on_tokio(job, drive::run::<ours_tokio::OursTokio>(job)),
             Self::ZookeeperClient => on_tokio(job, drive::run::<zookeeper_client::Kezhuw>(job)),
             Self::TokioZookeeper => on_tokio(job, drive::run::<tokio_zookeeper::Tokio>(job)),
             Self::ZookeeperAsync => on_tokio(job, drive::run::<zookeeper_async::Krojew>(job)),
