@@ -55,6 +55,8 @@ pub(super) struct Registry<'b> {
     live: usize,
     /// No pending record lies before this.
     pending: usize,
+    /// Only free records lie before this.
+    first: usize,
     /// Settles a removal; there once one has been asked for.
     pub(super) removal: Option<fn(&mut Registry<'_>, WatcherType, bool)>,
 }
@@ -111,6 +113,10 @@ impl Record {
         self.tag & REMOVAL != 0 || self.tag & !ABSOLUTE == TAG_PENDING
     }
 
+    const fn is_of(self, place: Place) -> bool {
+        self.tag & ABSOLUTE == place.flag()
+    }
+
     pub(super) const fn is_below(self) -> bool {
         self.tag & ABSOLUTE == 0
     }
@@ -118,11 +124,11 @@ impl Record {
 
 impl<'b> Registry<'b> {
     pub(super) const fn new(buf: Buf<'b>) -> Self {
-        Self { buf, end: 0, live: 0, pending: 0, removal: None }
+        Self { buf, end: 0, live: 0, pending: 0, first: 0, removal: None }
     }
 
     pub(super) fn clear(&mut self) {
-        (self.end, self.live, self.pending) = (0, 0, 0);
+        (self.end, self.live, self.pending, self.first) = (0, 0, 0, 0);
     }
 
     /// Bytes that a body of this length takes.
@@ -199,11 +205,13 @@ impl<'b> Registry<'b> {
     /// Drops what an event uses up; says whether that was anything.
     pub(super) fn fired(&mut self, event: EventType, path: &[u8], place: Place) -> bool {
         let mut any = false;
-        for kind in WatchKind::ALL.into_iter().filter(|kind| kind.ends_with(event)) {
-            let found = self.records(0).find(|r| self.is_armed(*r, kind, place, path));
-            any |= found.is_some();
-            if let Some(record) = found {
+        let mut from = self.first;
+        while let Some(record) = self.record(from) {
+            from = record.end();
+            let ends = record.kind().is_some_and(|kind| kind.ends_with(event));
+            if ends && record.is_of(place) && self.is_at(record, path) {
                 self.disarm(record);
+                any = true;
             }
         }
         any
@@ -255,7 +263,7 @@ impl<'b> Registry<'b> {
     }
 
     pub(super) fn records(&self, from: usize) -> Records<'_> {
-        Records { registry: self, next: from }
+        Records { registry: self, next: from.max(self.first) }
     }
 
     fn record(&self, start: usize) -> Option<Record> {
@@ -274,7 +282,17 @@ impl<'b> Registry<'b> {
 
     /// Whether a record is this armed watch.
     pub(super) fn is_armed(&self, r: Record, kind: WatchKind, place: Place, path: &[u8]) -> bool {
-        r.tag & !REMOVAL == kind.tag() | place.flag() && self.body(r) == path
+        r.tag & !REMOVAL == kind.tag() | place.flag() && self.is_at(r, path)
+    }
+
+    /// Whether a record is about this path. Watched paths differ in length or at the end more often
+    /// than not.
+    fn is_at(&self, record: Record, path: &[u8]) -> bool {
+        if record.body_len != path.len() {
+            return false;
+        }
+        let body = self.body(record);
+        body.last() == path.last() && body == path
     }
 
     /// Whether another record says the same.
@@ -302,6 +320,10 @@ impl<'b> Registry<'b> {
             self.end = record.start;
             self.pending = self.pending.min(self.end);
         }
+        while let Some(record) = self.record(self.first).filter(|r| r.tag == TAG_FREE) {
+            self.first = record.end();
+        }
+        self.first = self.first.min(self.end);
     }
 
     pub(super) fn append_path(&mut self, tag: u8, path: &[u8]) {
@@ -345,6 +367,7 @@ impl<'b> Registry<'b> {
             to = to.saturating_add(Self::cost(record.body_len));
         }
         self.end = to;
+        self.first = 0;
         self.pending = pending.unwrap_or(to);
     }
 }
