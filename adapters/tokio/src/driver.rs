@@ -221,7 +221,7 @@ impl Future for Driver {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.idle &= !inner.signalled;
+        this.idle &= !std::mem::take(&mut inner.asked);
         (inner.signalled, this.gathered) = (false, false);
         for _ in 0..TURNS {
             let more = this.turn(&mut inner, cx);

@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) driver: Waker,
     /// The driver has been woken and has not run since.
     pub(crate) signalled: bool,
+    /// Something was asked since the driver last looked.
+    pub(crate) asked: bool,
     /// The driver is gone: nothing will be answered any more.
     pub(crate) failure: Option<Failure>,
     /// Whom to wake once the lock is free.
@@ -79,6 +81,7 @@ impl Shared {
             watches: Watches::default(),
             driver: Waker::noop().clone(),
             signalled: false,
+            asked: false,
             failure: None,
             wakes: Vec::new(),
             state: None,
@@ -117,6 +120,7 @@ impl Inner {
         deadline: Option<zk_session::Instant>,
         wish: Option<Box<Wish>>,
     ) -> Placed {
+        self.asked = true;
         if self.line.is_empty() && self.failure.is_none() {
             match self.submit(request, deadline) {
                 Ok(xid) => {
