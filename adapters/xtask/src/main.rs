@@ -4,7 +4,9 @@
 
 mod build;
 mod firmware;
+mod guide;
 mod size;
+mod start;
 
 use clap::{Parser, Subcommand};
 
@@ -22,11 +24,17 @@ enum Task {
     Firmware(firmware::Options),
     /// Measures what a session takes of a Cortex-M3; fails if that is over its budgets.
     Size(size::Options),
+    /// Shows in the guide for firmware what is in its programs.
+    Guide(guide::Options),
+    /// Builds a program of `examples/firmware`, runs it in QEMU and prints its log.
+    Run(start::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Firmware(options) => firmware::run(&options),
         Task::Size(options) => size::run(&options),
+        Task::Guide(options) => guide::run(options),
+        Task::Run(options) => start::run(&options),
     }
 }

@@ -6,6 +6,8 @@
 #![no_std]
 
 pub mod args;
+#[cfg(feature = "defmt")]
+pub mod guide;
 pub mod mps2;
 pub mod network;
 mod panic;

@@ -1,11 +1,12 @@
 //! The subcommand `firmware`.
 
 mod ensemble;
+mod guided;
 mod hostile;
 mod log;
 mod network;
 mod observer;
-mod qemu;
+pub(crate) mod qemu;
 mod survive;
 
 use std::path::Path;
@@ -46,9 +47,11 @@ enum Run {
     WrongArguments,
     /// A device that is the ensemble.
     Ensemble,
+    /// The device of the guide.
+    Guide,
 }
 
-const RUNS: [Run; 7] = [
+const RUNS: [Run; 8] = [
     Run::Baseline,
     Run::Embedded,
     Run::Real,
@@ -56,6 +59,7 @@ const RUNS: [Run; 7] = [
     Run::WrongHosts,
     Run::WrongArguments,
     Run::Ensemble,
+    Run::Guide,
 ];
 
 /// Builds the firmware and runs everything, at the same time: mostly it is waiting.
@@ -66,6 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         baseline: program("baseline")?,
         device: program("device")?,
         ensemble: program("ensemble")?,
+        guide: program("guide-4-follow")?,
     };
     let start = Instant::now();
     let wanted = RUNS.into_iter().filter(|&run| options.only.is_none_or(|only| only == run));
@@ -95,11 +100,12 @@ struct Programs<'a> {
     baseline: &'a Path,
     device: &'a Path,
     ensemble: &'a Path,
+    guide: &'a Path,
 }
 
 impl Run {
     fn start(self, programs: Programs<'_>, options: &Options) -> Result<()> {
-        let Programs { baseline, device, ensemble } = programs;
+        let Programs { baseline, device, ensemble, guide } = programs;
         let live = |name, target| Life { name, program: device, target, options }.run();
         match self {
             Self::Baseline => network::baseline(baseline, options.verbose),
@@ -109,6 +115,7 @@ impl Run {
             Self::WrongHosts => hostile::wrong_hosts(device, options),
             Self::WrongArguments => hostile::wrong_arguments(device, options),
             Self::Ensemble => ensemble::serve(ensemble, options),
+            Self::Guide => guided::device(guide, options),
         }
     }
 }

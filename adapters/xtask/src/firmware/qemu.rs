@@ -89,6 +89,11 @@ impl Qemu {
         }
     }
 
+    /// Waits for its end, however long that takes.
+    pub(crate) fn wait_for_end(&mut self) -> Result<ExitStatus> {
+        self.child.wait().context("QEMU")
+    }
+
     /// What it has logged.
     pub(crate) const fn log(&self) -> &Log {
         &self.log
