@@ -16,13 +16,16 @@ pub(crate) const INSTALL_ZOOKEEPER: &str = "on Debian: apt-get install zookeeper
 
 const JARS: &str = "/usr/share/java";
 const MAIN: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
-/// Debian's jars name most of these in their manifests, though not the one that writes the log.
-const CLASSPATH: [&str; 8] = [
+/// Debian's jars name most of these in their manifests, though not the one that writes the log nor
+/// those of Netty that `NettyServerCnxnFactory` needs.
+const CLASSPATH: [&str; 10] = [
     "zookeeper",
     "zookeeper-jute",
     "slf4j-api",
     "slf4j-simple",
     "netty-all",
+    "netty-codec",
+    "netty-handler",
     "metrics-core",
     "snappy-java",
     "commons-cli",
