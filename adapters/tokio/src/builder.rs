@@ -32,6 +32,8 @@ pub struct ClientBuilder {
     ticket: Option<Vec<u8>>,
     auth: Vec<(String, Vec<u8>)>,
     layer: Option<Arc<dyn Layer>>,
+    #[cfg(feature = "sasl")]
+    sasl: Option<Arc<dyn crate::sasl::SaslMechanism>>,
 }
 
 /// Tickets and credentials are secrets and stay out.
@@ -64,6 +66,8 @@ impl ClientBuilder {
             ticket: None,
             auth: Vec::new(),
             layer: None,
+            #[cfg(feature = "sasl")]
+            sasl: None,
         }
     }
 
@@ -182,6 +186,15 @@ impl ClientBuilder {
         self.layer(Arc::new(tls))
     }
 
+    /// Authenticates every connection by SASL before anything else. Default: not; a server that
+    /// demands it ends the session as `AuthFailed` then.
+    #[cfg(feature = "sasl")]
+    #[must_use]
+    pub fn sasl(mut self, mechanism: impl crate::sasl::SaslMechanism + 'static) -> Self {
+        self.sasl = Some(Arc::new(mechanism));
+        self
+    }
+
     /// Starts the session and waits for its first connection.
     ///
     /// # Errors
@@ -243,6 +256,10 @@ impl ClientBuilder {
         if let Some(limit) = self.frame_limit {
             config = config.frame_limit(limit);
         }
+        #[cfg(feature = "sasl")]
+        if self.sasl.is_some() {
+            config = config.sasl();
+        }
         let clock = Clock::new();
         let (storage, now) = (Storage::owned(self.limits), clock.now());
         let session = match self.ticket {
@@ -251,6 +268,10 @@ impl ClientBuilder {
         };
         let session = session.map_err(|error| Error::new(ErrorKind::Config(error)))?;
         let shared = Arc::new(Shared::new(session, clock, self.limits, self.layer));
+        #[cfg(feature = "sasl")]
+        if let Some(mechanism) = self.sasl {
+            shared.lock().sasl = Some(crate::sasl::Authenticator::new(mechanism));
+        }
         let client = Client::new(shared.clone());
         for (scheme, auth) in &self.auth {
             // At the head of the line; if it is refused, the session ends and says why.

@@ -81,9 +81,31 @@
 //! time that the session gives to attempts, and the next comes after its back-off. What was wrong is
 //! logged as a warning, and stands in [`ErrorKind::ConnectTimeout`] and [`Transition::detail`].
 //!
+//! # SASL
+//! With the feature `sasl`, a client proves who it is on every connection before anything else, by
+//! DIGEST-MD5 or by a `SaslMechanism` of the program's own. Its identity has the scheme `sasl`.
+#![cfg_attr(all(feature = "sasl", feature = "ensemble"), doc = "```")]
+#![cfg_attr(not(all(feature = "sasl", feature = "ensemble")), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ensemble =
+//! #     zk_session_std::EmbeddedEnsemble::builder().sasl_user("bob", "secret").start()?;
+//! # let hosts = ensemble.connect_string();
+//! use zk_session_tokio::{Client, DigestMd5};
+//!
+//! let client = Client::builder(hosts).sasl(DigestMd5::new("bob", "secret")).connect().await?;
+//! assert!(client.who_am_i().await?.iter().any(|me| me.scheme == "sasl" && me.user == "bob"));
+//! # client.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//! A wrong password ends the session as `AuthFailed` with [`Cause::AuthRefused`]; a server that does
+//! not know the password either, or has no SASL, as `AuthFailed` with [`Cause::SaslFailed`] and the
+//! reason in [`Transition::detail`]. A server that is silent is left for the next.
+//!
 //! # Features
 //! None is on by default. `ensemble`: `EmbeddedEnsemble`, a whole ensemble in a task of the runtime, for
-//! tests and development; `durable`: one that keeps its state. `tls`: [TLS](#tls); the only feature
+//! tests and development; `durable`: one that keeps its state. `sasl`: [SASL](#sasl). `tls`: [TLS](#tls); the only feature
 //! that needs a C compiler.
 
 mod builder;
@@ -98,6 +120,8 @@ mod error;
 mod line;
 pub mod op;
 mod pending;
+#[cfg(feature = "sasl")]
+mod sasl;
 mod shared;
 mod slots;
 mod states;
@@ -114,6 +138,8 @@ pub use client::Client;
 pub use ensemble::*;
 pub use error::{Error, ErrorKind};
 pub use pending::Pending;
+#[cfg(feature = "sasl")]
+pub use sasl::{DigestMd5, SaslAnswer, SaslExchange, SaslMechanism};
 pub use states::{Transition, Transitions};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsBuilder, TlsError, TlsSource};
@@ -123,6 +149,8 @@ pub use tokio_rustls::rustls;
 pub use transport::{Layer, Layered, Stream};
 pub use watch::{Watch, WatchEvent};
 
+#[cfg(feature = "sasl")]
+pub use zk_session::client::SaslChallenge;
 pub use zk_session::client::{Cause, KeeperState};
 pub use zk_session::owned::{AclEntry, Identity, ItemAnswer};
 pub use zk_session::storage::Limits;

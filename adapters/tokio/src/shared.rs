@@ -11,6 +11,9 @@ use zk_session::storage::Limits;
 use zk_session::wire::{Request, Xid};
 use zk_session::{Machine, SubmitError};
 
+#[cfg(feature = "sasl")]
+use zk_session::client::SaslChallenge;
+
 use crate::clock::Clock;
 use crate::line::{Line, Parcel};
 use crate::slots::{Asker, Failure, Slots};
@@ -31,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) transport: Option<Transport>,
     /// What the transport said when it failed last; of no concern once there is another.
     pub(crate) trouble: Option<Arc<str>>,
+    #[cfg(feature = "sasl")]
+    pub(crate) sasl: Option<crate::sasl::Authenticator>,
     pub(crate) slots: Slots,
     pub(crate) line: Line,
     pub(crate) watches: Watches,
@@ -76,6 +81,8 @@ impl Shared {
             session,
             transport: None,
             trouble: None,
+            #[cfg(feature = "sasl")]
+            sasl: None,
             slots: Slots::default(),
             line: Line::default(),
             watches: Watches::default(),
@@ -284,6 +291,20 @@ impl Inner {
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);
                     self.tell(&transition);
+                }
+                #[cfg(feature = "sasl")]
+                Event::SaslChallenge(challenge) => {
+                    let Some(sasl) = &mut self.sasl else { continue };
+                    let answer = match challenge {
+                        SaslChallenge::Begin => {
+                            let server = self.session.host(host).map(|h| h.name.to_owned());
+                            sasl.begin(&server.unwrap_or_default())
+                        }
+                        challenge => sasl.answer(challenge),
+                    };
+                    if let Some(failure) = crate::sasl::say(&mut self.session, answer) {
+                        self.trouble = Some(failure.into());
+                    }
                 }
                 Event::WatchesLost { .. } => self.watches.lost(&mut self.wakes),
                 _ => {}
