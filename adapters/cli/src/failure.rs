@@ -48,6 +48,18 @@ impl Failure {
         Self::Usage { what: what.into(), hint: hint.into() }
     }
 
+    /// A line or a command line that clap does not understand: its first line says what is wrong.
+    pub(crate) fn unclear(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let (what, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let what = what.strip_prefix("error: ").unwrap_or(what);
+        let usage = rest.lines().find_map(|line| line.strip_prefix("Usage: ")).map(str::trim);
+        match usage.filter(|usage| !usage.starts_with('<')) {
+            Some(usage) => Self::usage(what, format!("usage: {usage}")),
+            None => Self::usage(what, "help tells the commands"),
+        }
+    }
+
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         Self::Io { doing: doing.into(), source }
     }

@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod exit;
 mod failure;
+mod input;
 mod interrupt;
 mod output;
 mod serve;
@@ -15,6 +16,7 @@ mod top;
 mod words;
 mod zk;
 
+use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,7 +25,7 @@ use tokio::runtime::Builder;
 use crate::args::{Cli, Command, Settings, ZnodeCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Out, complain};
+use crate::output::{Colour, Out, complain};
 use crate::zk::Zk;
 
 fn main() -> ExitCode {
@@ -31,7 +33,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = error.print(); // nobody is left to tell it
+            if exit == Exit::Usage && env::args_os().any(|argument| argument == "--json") {
+                complain(&Failure::unclear(&error), true, Colour::Never);
+            } else {
+                let _ = error.print(); // nobody is left to tell it
+            }
             return ExitCode::from(exit.code());
         }
     };
@@ -58,7 +64,9 @@ fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     // The session has a thread of its own: it lives on while a command waits for a file or a person.
     let start = || {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).enable_all().build().map_err(no_runtime)
+        let runtime = builder.worker_threads(1).enable_all().build().map_err(no_runtime)?;
+        interrupt::listen(&runtime);
+        Ok::<_, Failure>(runtime)
     };
     let shell = commands::Shell::default();
     match &cli.command {
@@ -71,7 +79,9 @@ fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Some(Command::Serve(it)) => start()?.block_on(it.run(settings, out)),
         Some(Command::Session(it)) => start()?.block_on(it.run(settings, out)),
         Some(Command::Bench(it)) => {
-            it.runtime().map_err(no_runtime)?.block_on(it.run(settings, out))
+            let runtime = it.runtime().map_err(no_runtime)?;
+            interrupt::listen(&runtime);
+            runtime.block_on(it.run(settings, out))
         }
         Some(Command::Word(it)) => start()?.block_on(it.run(settings, out)),
         Some(Command::Znode(it)) => start()?.block_on(on_a_session(it, settings, out)),
@@ -89,13 +99,7 @@ async fn on_a_session(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let connected = async {
-        tokio::select! {
-            connected = Zk::connect(settings) => connected,
-            () = interrupt::signal() => Err(Failure::Interrupted),
-        }
-    };
-    let zk = connected.await?;
+    let zk = Zk::connect(settings).await?;
     let done = tokio::select! {
         done = command.run(&zk, out) => done,
         () = interrupt::signal() => Err(Failure::Interrupted),

@@ -10,6 +10,7 @@ use crate::args::Settings;
 use crate::auth::{Credential, credentials};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::ticket::TicketFile;
 
 /// How many requests are on their way at once where a command makes many.
@@ -70,23 +71,42 @@ impl Zk {
         if settings.read_only {
             builder = builder.allow_read_only();
         }
-        if let Some(bytes) = ticket.as_ref().map(TicketFile::read).transpose()?.flatten() {
+        let kept = ticket.as_ref().map(TicketFile::read).transpose()?.flatten();
+        let is_resumed = kept.is_some();
+        if let Some(bytes) = kept {
             builder = builder.resume(bytes);
         }
-        let (client, transitions) =
-            builder.start_told().map_err(|error| match &settings.ticket {
-                Some(file) => Failure::other(format!("{}: {error}", file.display()), Exit::Usage),
-                None => Failure::from(error),
-            })?;
+        let (client, transitions) = builder.start_told().map_err(|error| match &ticket {
+            Some(file) if is_resumed => Failure::usage(
+                format!("{}: {error}", file.name()),
+                "name another file, or remove it",
+            ),
+            _ => Failure::from(error),
+        })?;
         let zk = Self { client, deadline: settings.deadline, ticket };
-        if let Err(error) = zk.client.wait_connected(settings.connect_timeout).await {
-            return Err(zk.explain(error));
+        let prepared = tokio::select! {
+            prepared = zk.prepare(settings.connect_timeout, &credentials) => prepared,
+            () = interrupt::signal() => Err(Failure::Interrupted),
+        };
+        if let Err(failure) = prepared {
+            if is_resumed {
+                zk.client.detach();
+            } else {
+                // The ensemble need not wait for its timeout.
+                let _ = zk.client.close().await;
+            }
+            return Err(failure);
         }
-        for credential in &credentials {
-            zk.authenticate(credential).await?;
-        }
-        zk.keep_ticket()?;
         Ok((zk, transitions))
+    }
+
+    async fn prepare(&self, patience: Duration, credentials: &[Credential]) -> Result<(), Failure> {
+        let connected = self.client.wait_connected(patience).await;
+        connected.map_err(|error| self.explain(error))?;
+        for credential in credentials {
+            self.authenticate(credential).await?;
+        }
+        self.keep_ticket()
     }
 
     /// The session itself.

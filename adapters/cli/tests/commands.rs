@@ -132,6 +132,11 @@ fn what_makes_no_sense_is_named_with_what_may_have_been_meant() {
     stage.run(&["--deadline", "5", "ls"]).fails(2, "such as 10s");
     stage.run(&["--timeout", "0s", "ls"]).fails(2, "more than nothing");
     stage.run(&["frobnicate"]).fails(2, "frobnicate");
+    let run = stage.run(&["--json", "get", "a/b"]);
+    let error: serde_json::Value = serde_json::from_str(&run.err).unwrap();
+    assert_eq!((run.code, &error["error"]["exit"]), (2, &json!(2)));
+    assert!(error["error"]["message"].as_str().unwrap().contains("did you mean /a/b?"), "{error}");
+    stage.run(&["--json", "get", "--raw", "/a"]).fails(2, "exclude each other");
     stage.run(&["create", "/a", "--acl", "world:anyone"]).fails(2, "fewer than two colons");
     stage.run(&["create", "/a", "--acl", "world:anyone:rx"]).fails(2, "'x'");
     stage.run(&["create", "/a/"]).fails(2, "--sequential");

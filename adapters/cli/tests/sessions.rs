@@ -57,6 +57,31 @@ fn ctrl_c_ends_a_watch_and_closes_its_session() {
 }
 
 #[test]
+fn ctrl_c_ends_a_command_that_waits_for_its_input() {
+    let stage = Stage::new(1);
+    stage.ok(&["create", "/a"]);
+    for args in [&["set", "/a", "-"][..], &["multi"], &["shell"]] {
+        let command = stage.start(args);
+        eventually("it is connected", || stage.ensemble.sessions().unwrap().len() == 1);
+        command.signal(Signal::SIGINT);
+        assert_eq!(command.wait(), 130, "{args:?}");
+        assert_eq!(stage.ensemble.sessions().unwrap(), []);
+    }
+}
+
+#[test]
+fn a_session_lives_on_while_its_command_waits_for_input() {
+    let stage = Stage::new(1);
+    stage.ok(&["create", "/a"]);
+    let mut set = stage.start(&["--timeout", "400ms", "set", "/a", "-"]);
+    eventually("it is connected", || stage.ensemble.sessions().unwrap().len() == 1);
+    // Longer than its timeout, twice.
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    set.say("late");
+    assert_eq!(set.end().ok(), "version 1\n");
+}
+
+#[test]
 fn a_watch_lives_through_a_lost_server_and_ends_with_an_expired_session() {
     let stage = Stage::new(2);
     let mut watch = stage.start(&["--json", "--timeout", "2s", "watch", "/a"]);

@@ -53,7 +53,7 @@ impl Create {
             }
             _ => self.path.as_str(),
         };
-        let data = self.source.read()?;
+        let data = self.source.read().await?;
         if self.parents {
             parents(zk, path).await?;
         }

@@ -10,8 +10,8 @@ use zk_session::wire::{Create as WireCreate, CreateMode, CreateTtl, MultiOp};
 use zk_session_tokio::{Error, ErrorKind, ItemAnswer};
 
 use super::Source;
-use super::set::stdin;
 use crate::failure::{Failure, code_name};
+use crate::input;
 use crate::output::{Data, FIELD, GOOD, Out, Show, WARN, printable, stat_fields};
 use crate::zk::Zk;
 
@@ -100,9 +100,9 @@ impl Item {
         matches!(self, Self::Get { .. } | Self::Ls { .. })
     }
 
-    fn data(&self) -> Result<Vec<u8>, Failure> {
+    async fn data(&self) -> Result<Vec<u8>, Failure> {
         match self {
-            Self::Create { source, .. } | Self::Set { source, .. } => source.read(),
+            Self::Create { source, .. } | Self::Set { source, .. } => source.read().await,
             _ => Ok(Vec::new()),
         }
     }
@@ -140,7 +140,7 @@ impl Item {
 
 impl Multi {
     pub(crate) async fn run(&self, zk: &Zk, out: &mut Out) -> Result<(), Failure> {
-        let items = self.items()?;
+        let items = self.items().await?;
         let Some(first) = items.first() else {
             return Err(Failure::usage("there is no operation", "write one in each line"));
         };
@@ -150,7 +150,10 @@ impl Multi {
                 "a multi has either get and ls, or create, set, delete and check",
             ));
         }
-        let data: Vec<Vec<u8>> = items.iter().map(Item::data).collect::<Result<_, _>>()?;
+        let mut data = Vec::with_capacity(items.len());
+        for item in &items {
+            data.push(item.data().await?);
+        }
         let ops: Vec<MultiOp<'_>> =
             items.iter().zip(&data).map(|(item, data)| item.op(data)).collect();
         let (mut write, mut read) = (zk.client().transaction(), zk.client().multi_read());
@@ -175,12 +178,12 @@ impl Multi {
         Ok(())
     }
 
-    fn items(&self) -> Result<Vec<Item>, Failure> {
+    async fn items(&self) -> Result<Vec<Item>, Failure> {
         let text = match &self.file {
             Some(file) if file.as_os_str() != "-" => std::fs::read(file)
                 .map_err(|error| Failure::io(format!("cannot read {}", file.display()), error))?,
             None if !self.lines.is_empty() => self.lines.join("\n").into_bytes(),
-            _ => stdin()?,
+            _ => input::all().await?,
         };
         let text = String::from_utf8(text).map_err(|error| {
             Failure::usage(format!("the lines are not UTF-8: {error}"), "--file FILE brings bytes")
@@ -199,10 +202,8 @@ impl Multi {
             let matches = command.try_get_matches_from_mut(words);
             let item = matches.and_then(|matches| Item::from_arg_matches(&matches));
             items.push(item.map_err(|error| {
-                let text = error.to_string();
-                let what = text.lines().next().unwrap_or_default();
-                let what = what.strip_prefix("error: ").unwrap_or(what);
-                Failure::usage(format!("line {at}: {what}"), "multi --help tells the operations")
+                let what = format!("line {at}: {}", Failure::unclear(&error));
+                Failure::usage(what, "multi --help tells the operations")
             })?);
         }
         Ok(items)

@@ -33,10 +33,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn run(&self, settings: &Settings, out: &mut Out) -> Result<(), Failure> {
         let started = Instant::now();
-        let (zk, mut transitions) = tokio::select! {
-            connected = Zk::connect_told(settings) => connected?,
-            () = interrupt::signal() => return Err(Failure::Interrupted),
-        };
+        let (zk, mut transitions) = Zk::connect_told(settings).await?;
         let hold = async {
             match self.hold {
                 Some(time) => tokio::time::sleep(time).await,

@@ -1,13 +1,13 @@
 //! `set`: new data for a znode; and where data comes from.
 
 use std::fs;
-use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::stat::Known;
 use crate::failure::Failure;
+use crate::input;
 use crate::output::Out;
 use crate::zk::Zk;
 
@@ -42,23 +42,15 @@ impl Source {
     }
 
     /// The data; none if nothing was said.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read(&self) -> Result<Vec<u8>, Failure> {
         match (&self.data, &self.file) {
-            (Some(data), _) if data == "-" => stdin(),
+            (Some(data), _) if data == "-" => input::all().await,
             (Some(data), _) => Ok(data.clone().into_bytes()),
-            (None, Some(file)) if file.as_os_str() == "-" => stdin(),
+            (None, Some(file)) if file.as_os_str() == "-" => input::all().await,
             (None, Some(file)) => fs::read(file)
                 .map_err(|error| Failure::io(format!("cannot read {}", file.display()), error)),
             (None, None) => Ok(Vec::new()),
         }
-    }
-}
-
-pub(crate) fn stdin() -> Result<Vec<u8>, Failure> {
-    let mut data = Vec::new();
-    match io::stdin().lock().read_to_end(&mut data) {
-        Ok(_) => Ok(data),
-        Err(error) => Err(Failure::io("cannot read standard input", error)),
     }
 }
 
@@ -70,7 +62,7 @@ impl Set {
                 "set PATH DATA, set PATH - (standard input) or set PATH --file FILE; '' is no data",
             ));
         }
-        let stat = zk.set(&self.path, &self.source.read()?, self.version).await?;
+        let stat = zk.set(&self.path, &self.source.read().await?, self.version).await?;
         match out.is_json() {
             true => out.show(&Known { path: &self.path, stat }),
             false => out.remark(&format!("version {}", stat.version)),

@@ -127,11 +127,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Fault>, Unclear> {
     match Words::try_parse_from(words) {
         Ok(words) => Ok(Some(words.fault)),
         Err(error) if !error.use_stderr() => Err(Unclear::Help(error.to_string())),
-        Err(error) => {
-            let text = error.to_string();
-            let what = text.lines().next().unwrap_or_default();
-            Err(wrong(what.strip_prefix("error: ").unwrap_or(what)))
-        }
+        Err(error) => Err(Unclear::Wrong(Failure::unclear(&error))),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `serve`: an ensemble in this process, whose faults are made from its prompt.
 
 mod fault;
-mod input;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -16,11 +15,11 @@ use zk_session_std::{EmbeddedEnsemble, EnsembleBuilder};
 use crate::args::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::input::Lines;
 use crate::interrupt;
 use crate::output::{Out, complain};
 
 use fault::{Fault, parse};
-use input::Input;
 
 /// How often to look whether it still serves: it stops when it cannot keep what it is told.
 const LOOK: Duration = Duration::from_millis(250);
@@ -65,13 +64,16 @@ impl Serve {
             false => out.remark(&format!("serving on {servers}"))?,
         }
         out.flush()?;
-        let mut input = Input::start();
+        let mut input = Lines::start("serve> ");
+        let mut over = false;
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 () = interrupt::signal() => break,
-                line = input.next() => match line {
-                    None => break,
+                line = input.next(), if !over => match line? {
+                    // What is piped may end without that meaning anything.
+                    None if input.typed => break,
+                    None => over = true,
                     Some(line) => {
                         if self.line(&line, &ensemble, settings, out).await?.is_none() {
                             break;

@@ -85,16 +85,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Line>, Unclear> {
             "auth takes no credential, but the place where one is",
             "auth env VAR, auth file FILE or auth ask SCHEME:USER",
         )),
-        Err(error) => {
-            let text = error.to_string();
-            let (what, rest) = text.split_once('\n').unwrap_or((&text, ""));
-            let what = what.strip_prefix("error: ").unwrap_or(what);
-            let usage = rest.lines().find_map(|line| line.strip_prefix("Usage: "));
-            match usage.filter(|usage| !usage.trim().starts_with('<')) {
-                Some(usage) => Err(wrong(what, &format!("usage: {}", usage.trim()))),
-                None => Err(wrong(what, "help tells the commands")),
-            }
-        }
+        Err(error) => Err(Unclear::Wrong(Failure::unclear(&error))),
     }
 }
 

@@ -6,7 +6,7 @@ mod line;
 use std::cell::RefCell;
 use std::env;
 use std::fs;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use crate::args::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::input;
 use crate::interrupt;
 use crate::output::{Out, complain};
 use crate::zk::Zk;
@@ -54,21 +55,18 @@ impl Shell {
         settings: &Settings,
         out: &mut Out,
     ) -> Result<Exit, Failure> {
-        let first = runtime.block_on(async {
-            tokio::select! {
-                connected = Zk::connect(settings) => connected,
-                () = interrupt::signal() => Err(Failure::Interrupted),
-            }
-        })?;
+        let first = runtime.block_on(Zk::connect(settings))?;
+        let typed = io::stdin().is_terminal();
         let mut lines = Lines {
+            typed,
             stop_on_error: self.stop_on_error,
             zk: Rc::new(RefCell::new(Some(Rc::new(first)))),
             runtime,
             settings,
             first_failure: Exit::Done,
         };
-        let done = match io::stdin().is_terminal() {
-            true => lines.typed(out),
+        let done = match typed {
+            true => lines.edited(out),
             false => lines.piped(out),
         };
         if let Some(zk) = lines.zk.take().and_then(Rc::into_inner) {
@@ -80,6 +78,8 @@ impl Shell {
 
 /// The lines, one after the other.
 struct Lines<'a> {
+    /// Whether a person types them.
+    typed: bool,
     stop_on_error: bool,
     zk: Shared,
     runtime: &'a Runtime,
@@ -89,16 +89,23 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn piped(&mut self, out: &mut Out) -> Result<(), Failure> {
-        for line in io::stdin().lock().lines() {
-            let line = line.map_err(|error| Failure::io("cannot read standard input", error))?;
+        let mut input = input::Lines::start("");
+        loop {
+            let next = self.runtime.block_on(async {
+                tokio::select! {
+                    line = input.next() => line,
+                    () = interrupt::signal() => Err(Failure::Interrupted),
+                }
+            });
+            let Some(line) = next? else { return Ok(()) };
             if let After::Quit = self.line(&line, out)? {
                 return Ok(());
             }
+            input.done();
         }
-        Ok(())
     }
 
-    fn typed(&mut self, out: &mut Out) -> Result<(), Failure> {
+    fn edited(&mut self, out: &mut Out) -> Result<(), Failure> {
         let config = Config::builder()
             .history_ignore_space(true)
             .auto_add_history(false)
@@ -154,6 +161,8 @@ impl Lines<'_> {
             Ok(Some(line)) => match self.command(&line, out) {
                 Ok(()) => return Ok(After::Next),
                 Err(Failure::Unheard) => return Err(Failure::Unheard),
+                // Of a script it ends all; at a prompt only what runs.
+                Err(Failure::Interrupted) if !self.typed => return Err(Failure::Interrupted),
                 Err(failure) => failure,
             },
             Err(Unclear::Help(text)) => {

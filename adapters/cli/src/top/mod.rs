@@ -5,6 +5,8 @@ mod sample;
 mod view;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -22,6 +24,9 @@ use crate::words::hosts;
 
 use sample::Sample;
 use view::View;
+
+/// How long keys are waited for without a look at what else may end it.
+const LISTEN: Duration = Duration::from_millis(100);
 
 /// The width of a frame that no terminal shows.
 const COLUMNS: u16 = 128;
@@ -63,7 +68,14 @@ impl Top {
         };
         let frames = if self.once { Some(1) } else { self.count };
         if frames.is_none() && !out.is_json() && out.is_terminal() {
-            return self.live(look);
+            // A signal may come while keys are waited for.
+            let ended = Arc::new(AtomicBool::new(false));
+            let told = ended.clone();
+            runtime.spawn(async move {
+                interrupt::signal().await;
+                told.store(true, Ordering::Relaxed);
+            });
+            return self.live(look, &ended);
         }
         let mut before = None;
         let mut left = frames;
@@ -89,7 +101,11 @@ impl Top {
     }
 
     /// On the terminal, until q.
-    fn live(&self, mut look: impl FnMut(Option<&Sample>) -> Option<Sample>) -> Result<(), Failure> {
+    fn live(
+        &self,
+        look: impl Fn(Option<&Sample>) -> Option<Sample>,
+        ended: &AtomicBool,
+    ) -> Result<(), Failure> {
         let failed = |error| Failure::io("cannot use the terminal", error);
         let Some(mut sample) = look(None) else { return Ok(()) };
         let mut terminal = ratatui::try_init().map_err(failed)?;
@@ -97,7 +113,7 @@ impl Top {
             if let Err(error) = terminal.draw(|frame| View(&sample).draw(frame)) {
                 break Err(failed(error));
             }
-            match wait(self.interval) {
+            match wait(self.interval, ended) {
                 Ok(true) => break Ok(()),
                 Ok(false) => {}
                 Err(error) => break Err(failed(error)),
@@ -113,12 +129,15 @@ impl Top {
 }
 
 /// Waits for the next look; whether a key ended it.
-fn wait(interval: Duration) -> io::Result<bool> {
+fn wait(interval: Duration, ended: &AtomicBool) -> io::Result<bool> {
     let until = Instant::now() + interval;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || !event::poll(left)? {
-            return Ok(false);
+        if left.is_zero() || ended.load(Ordering::Relaxed) {
+            return Ok(ended.load(Ordering::Relaxed));
+        }
+        if !event::poll(left.min(LISTEN))? {
+            continue;
         }
         match event::read()? {
             Event::Key(key) if key.kind == KeyEventKind::Press => match key.code {

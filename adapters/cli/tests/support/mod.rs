@@ -189,7 +189,14 @@ impl Running {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end with its input open; its exit code.
+    pub(crate) fn wait(mut self) -> i32 {
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        self.ended.store(true, Ordering::SeqCst);
+        code
+    }
+
+    /// Ends its input and waits for its end.
     pub(crate) fn end(mut self) -> Run {
         drop(self.stdin.take());
         let (mut out, mut err) = (String::new(), String::new());
