@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::clock::{Clock, millis, random_seed};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
+use crate::observe::Observer;
 use crate::shared::Shared;
 use crate::states::Transitions;
 use crate::transport::Layer;
@@ -34,6 +35,8 @@ pub struct ClientBuilder {
     layer: Option<Arc<dyn Layer>>,
     #[cfg(feature = "sasl")]
     sasl: Option<Arc<dyn crate::sasl::SaslMechanism>>,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    name: String,
 }
 
 /// Tickets and credentials are secrets and stay out.
@@ -68,6 +71,8 @@ impl ClientBuilder {
             layer: None,
             #[cfg(feature = "sasl")]
             sasl: None,
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            name: String::new(),
         }
     }
 
@@ -195,6 +200,15 @@ impl ClientBuilder {
         self
     }
 
+    /// What the session is called where it is observed: the label `client` of its metrics and the
+    /// field `client` of its span. Metrics of sessions with the same name add up. Default: empty.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Starts the session and waits for its first connection.
     ///
     /// # Errors
@@ -267,7 +281,11 @@ impl ClientBuilder {
             None => ClientSession::new(config, storage, now),
         };
         let session = session.map_err(|error| Error::new(ErrorKind::Config(error)))?;
-        let shared = Arc::new(Shared::new(session, clock, self.limits, self.layer));
+        #[cfg(any(feature = "metrics", feature = "tracing"))]
+        let observer = Observer::new(&self.name);
+        #[cfg(not(any(feature = "metrics", feature = "tracing")))]
+        let observer = Observer::new("");
+        let shared = Arc::new(Shared::new(session, clock, self.limits, self.layer, observer));
         #[cfg(feature = "sasl")]
         if let Some(mechanism) = self.sasl {
             shared.lock().sasl = Some(crate::sasl::Authenticator::new(mechanism));

@@ -46,7 +46,7 @@ impl Driver {
     /// Carries bytes between the session and its transport; says whether any moved.
     fn carry(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let clock = self.shared.clock;
-        let Inner { session, transport: Some(transport), trouble, .. } = inner else {
+        let Inner { session, transport: Some(transport), trouble, observer, .. } = inner else {
             // It was up and is gone.
             inner.session.handle_disconnected(clock.now());
             return true;
@@ -73,6 +73,9 @@ impl Driver {
         }
         if let Poll::Ready(read) = transport.poll_read(cx, session.poll_io().recv) {
             note(trouble, &read);
+            if matches!(read, Ok(1..)) {
+                observer.heard();
+            }
             session.handle_read(clock.now(), read);
             moved = true;
         }
@@ -157,6 +160,7 @@ impl Driver {
         let mut more = self.mind_link(inner, cx);
         more |= self.mind_probe(inner, cx);
         more |= inner.pull_events(&self.shared);
+        inner.observer.pings(inner.session.unanswered_pings());
         inner.advance_line(&self.shared.limits, now);
         more
     }
@@ -223,6 +227,8 @@ impl Future for Driver {
         }
         this.idle &= !std::mem::take(&mut inner.asked);
         (inner.signalled, this.gathered) = (false, false);
+        let Inner { observer, watches, .. } = &mut *inner;
+        observer.woken(|| watches.len());
         for _ in 0..TURNS {
             let more = this.turn(&mut inner, cx);
             inner = Self::wake(&shared, inner);

@@ -103,9 +103,53 @@
 //! not know the password either, or has no SASL, as `AuthFailed` with [`Cause::SaslFailed`] and the
 //! reason in [`Transition::detail`]. A server that is silent is left for the next.
 //!
+//! # What can be observed
+//! [`Client::transitions`] and [`Client::why`] tell of states, [`Transition::detail`] what the
+//! transport said. Without any feature, warnings and debug lines go to the crate `log`.
+//!
+//! With the feature `metrics`, the recorder of the crate `metrics` that is installed when a session is
+//! started gets these, each with the label `client`, the builder's `name`; `op` is a request's type, such as
+//! `GetData`.
+//!
+//! | name | kind | labels | meaning |
+//! |---|---|---|---|
+//! | `zk_session_requests_total` | counter | `op`, `outcome` | requests that have come to an end |
+//! | `zk_session_request_seconds` | histogram | `op` | from a request to its answer or failure |
+//! | `zk_session_transitions_total` | counter | `state` | changes of sessions' states |
+//! | `zk_session_reconnects_total` | counter | | connections after a session's first |
+//! | `zk_session_ping_seconds` | histogram | | from a ping to its answer |
+//! | `zk_session_silence_seconds` | gauge | | since bytes last came from the server; of the last of a name's sessions that told |
+//! | `zk_session_watches` | gauge | | armed watches |
+//!
+//! An `outcome` is `ok`, `server_error`, `connection_loss`, `timeout`, `session_over`,
+//! `unusable_answer`, `not_accepted` (by the session, before it left), `not_sent` (no server before
+//! its deadline) or `dropped` (by its caller, before it left). Gauges are set when the session's task
+//! runs, at most once a second, and at least as often as it pings: every third of the timeout.
+//!
+//! With the feature `tracing`, each session has a span `zk_session` of level `INFO` with `client` and
+//! `session_id`, and in it an event for each transition with `state`, `cause`, `host` and `detail`: `INFO`
+//! when a server is connected or the session was closed, else `WARN`. Each request has a span
+//! `zk_request` of level `DEBUG` with `op`, `path` and `outcome`, below the span of whoever asked, which follows
+//! from the session's.
+#![cfg_attr(all(feature = "metrics", feature = "tracing"), doc = "```")]
+#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ensemble = zk_session_std::EmbeddedEnsemble::builder().servers(1).start()?;
+//! # let hosts = ensemble.connect_string();
+//! use zk_session_tokio::Client;
+//!
+//! tracing_subscriber::fmt().init(); // and an exporter of metrics, such as Prometheus'
+//! let client = Client::builder(hosts).name("orders").connect().await?;
+//! # client.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //! None is on by default. `ensemble`: `EmbeddedEnsemble`, a whole ensemble in a task of the runtime, for
-//! tests and development; `durable`: one that keeps its state. `sasl`: [SASL](#sasl). `tls`: [TLS](#tls); the only feature
+//! tests and development; `durable`: one that keeps its state. `sasl`: [SASL](#sasl). `metrics`,
+//! `tracing`: [what can be observed](#what-can-be-observed). `tls`: [TLS](#tls); the only feature
 //! that needs a C compiler.
 
 mod builder;
@@ -118,6 +162,7 @@ mod driver;
 mod ensemble;
 mod error;
 mod line;
+mod observe;
 pub mod op;
 mod pending;
 #[cfg(feature = "sasl")]

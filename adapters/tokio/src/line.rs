@@ -35,6 +35,11 @@ impl Parcel {
         Self { op: request.op(), body, config, deadline, wish }
     }
 
+    /// What is asked.
+    pub(crate) const fn op(&self) -> OpCode {
+        self.op
+    }
+
     /// Bytes that it holds.
     pub(crate) fn len(&self) -> usize {
         self.body.len()

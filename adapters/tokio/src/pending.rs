@@ -216,7 +216,10 @@ impl<T> Drop for Pending<T> {
                 let mut inner = self.shared.lock();
                 let (queued, watch) = inner.slots.abandon(place);
                 match queued {
-                    Some(number) => inner.line.leave(number),
+                    Some(number) => {
+                        inner.line.leave(number);
+                        inner.observer.dropped(place);
+                    }
                     None if self.unflushed => inner.signal(),
                     None => {}
                 }

@@ -16,6 +16,7 @@ use zk_session::client::SaslChallenge;
 
 use crate::clock::Clock;
 use crate::line::{Line, Parcel};
+use crate::observe::Observer;
 use crate::slots::{Asker, Failure, Slots};
 use crate::states::{Subscriber, Transition};
 use crate::transport::{Layer, Transport};
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) trouble: Option<Arc<str>>,
     #[cfg(feature = "sasl")]
     pub(crate) sasl: Option<crate::sasl::Authenticator>,
+    pub(crate) observer: Observer,
     pub(crate) slots: Slots,
     pub(crate) line: Line,
     pub(crate) watches: Watches,
@@ -76,6 +78,7 @@ impl Shared {
         clock: Clock,
         limits: Limits,
         layer: Option<Arc<dyn Layer>>,
+        observer: Observer,
     ) -> Self {
         let inner = Mutex::new(Inner {
             session,
@@ -83,6 +86,7 @@ impl Shared {
             trouble: None,
             #[cfg(feature = "sasl")]
             sasl: None,
+            observer,
             slots: Slots::default(),
             line: Line::default(),
             watches: Watches::default(),
@@ -133,10 +137,14 @@ impl Inner {
                 Ok(xid) => {
                     let place = self.slots.open(wish, None);
                     self.slots.sent(xid, place);
+                    self.observer.asked(place, request.op(), || shown_path(request));
                     return Placed::At(place);
                 }
                 Err(error) if error.is_temporary() => {}
-                Err(error) => return Placed::Refused(Failure::Submit(error)),
+                Err(error) => {
+                    self.observer.refused(request.op(), Failure::Submit(error));
+                    return Placed::Refused(Failure::Submit(error));
+                }
             }
         }
         self.place_parcel(limits, Parcel::new(request, deadline, wish))
@@ -144,18 +152,20 @@ impl Inner {
 
     /// Hands a request in that the session cannot take at once.
     pub(crate) fn place_parcel(&mut self, limits: &Limits, mut parcel: Parcel) -> Placed {
-        if let Some(failure) = self.failure {
+        let (needed, limit) = (parcel.len(), limits.transmit);
+        let too_large = Failure::Submit(SubmitError::TooLarge { needed, limit });
+        if let Some(failure) = self.failure.or((needed > limit).then_some(too_large)) {
+            self.observer.refused(parcel.op(), failure);
             return Placed::Refused(failure);
-        }
-        if parcel.len() > limits.transmit {
-            let (needed, limit) = (parcel.len(), limits.transmit);
-            return Placed::Refused(Failure::Submit(SubmitError::TooLarge { needed, limit }));
         }
         if !self.line.has_room(limits, parcel.len()) {
             return Placed::Outside(Box::new(parcel));
         }
         let number = self.line.number();
         let place = self.slots.open(parcel.wish.take(), Some(number));
+        self.observer.asked(place, parcel.op(), || {
+            parcel.request().map(|request| shown_path(&request)).unwrap_or_default()
+        });
         self.line.join(number, place, parcel);
         self.signal();
         Placed::At(place)
@@ -175,6 +185,7 @@ impl Inner {
     /// Hands the session what it can take of the line, and of the removals of watches.
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
         for place in self.line.expired(now) {
+            self.observer.answered(place, Some(Failure::NotSent));
             let wake = self.slots.settle(place, Err(Failure::NotSent), None);
             self.wakes.extend(wake);
         }
@@ -198,6 +209,7 @@ impl Inner {
                 Ok(xid) => self.slots.sent(xid, place),
                 Err(error) if error.is_temporary() => break,
                 Err(error) => {
+                    self.observer.answered(place, Some(Failure::Submit(error)));
                     let wake = self.slots.settle(place, Err(Failure::Submit(error)), None);
                     self.wakes.extend(wake);
                 }
@@ -248,6 +260,7 @@ impl Inner {
             match event {
                 Event::Reply { xid, result, .. } => {
                     let Some(place) = self.slots.answered(xid) else { continue };
+                    self.observer.answered(place, result.as_ref().err().copied().map(Failure::Op));
                     let wish = match self.slots.asker(place) {
                         Asker::Somebody(wish) => wish,
                         Asker::Nobody(wish) => {
@@ -290,6 +303,7 @@ impl Inner {
                         why: session.why().copied(),
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                    self.observer.changed(&transition);
                     self.tell(&transition);
                 }
                 #[cfg(feature = "sasl")]
@@ -348,6 +362,7 @@ impl Inner {
     /// Whatever waits fails, and whatever comes.
     pub(crate) fn fail_all(&mut self, failure: Failure) {
         self.failure = Some(failure);
+        self.observer.all_failed(failure);
         let wakes = &mut self.wakes;
         for place in self.line.clear() {
             wakes.extend(self.slots.settle(place, Err(failure), None));
@@ -360,6 +375,7 @@ impl Inner {
     pub(crate) fn end(&mut self, failure: Failure) {
         self.fail_all(failure);
         self.transport = None;
+        self.observer.ended();
         let wakes = &mut self.wakes;
         self.watches.end_all(wakes);
         for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
@@ -373,6 +389,7 @@ impl Inner {
     pub(crate) fn shrink(&mut self) {
         self.session.shrink();
         self.slots.shrink();
+        self.observer.shrink();
         self.watches.shrink();
         if self.wakes.is_empty() {
             self.wakes = Vec::new();
@@ -383,6 +400,11 @@ impl Inner {
         }
         self.state.take_if(|state| state.receiver_count() == 0);
     }
+}
+
+/// The path of a request, for whom it is shown to.
+fn shown_path(request: &Request<'_>) -> String {
+    request.path().and_then(|path| path.as_str()).unwrap_or_default().to_owned()
 }
 
 /// What a session that is over says to whoever still asks.

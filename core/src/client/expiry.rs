@@ -143,6 +143,13 @@ impl Expiry {
 }
 
 impl ClientSession<'_> {
+    /// How many pings on this connection are not answered yet; none without a connection. A driver
+    /// that looks whenever it has moved bytes and pulled events can tell, by a better clock than the
+    /// session's, how long an answer takes.
+    pub const fn unanswered_pings(&self) -> u32 {
+        if self.is_connected() { self.expiry.pings } else { 0 }
+    }
+
     /// Until when the ensemble cannot have expired this session: the send time of the newest
     /// answered request plus the timeout. Whoever holds a lock through this session stops using it
     /// then. `None` without a session.

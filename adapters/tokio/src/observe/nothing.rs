@@ -1,0 +1,49 @@
+//! Nobody is told, and nothing is done for it.
+
+use zk_session::wire::OpCode;
+
+use crate::slots::Failure;
+use crate::states::Transition;
+
+pub(super) struct Part;
+
+#[allow(dead_code, reason = "either of the two that it stands for may be there")]
+impl Part {
+    #[inline(always)]
+    pub(super) const fn new(_: &str) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(super) const fn asked(&self, _: u32, _: OpCode, _: &impl Fn() -> String) {}
+
+    #[inline(always)]
+    pub(super) const fn answered(&self, _: u32, _: Option<Failure>) {}
+
+    #[inline(always)]
+    pub(super) const fn dropped(&self, _: u32) {}
+
+    #[inline(always)]
+    pub(super) const fn refused(&self, _: OpCode, _: Failure) {}
+
+    #[inline(always)]
+    pub(super) const fn all_failed(&self, _: Failure) {}
+
+    #[inline(always)]
+    pub(super) const fn changed(&self, _: &Transition) {}
+
+    #[inline(always)]
+    pub(super) const fn heard(&self) {}
+
+    #[inline(always)]
+    pub(super) const fn pings(&self, _: u32) {}
+
+    #[inline(always)]
+    pub(super) fn woken(&self, _: impl FnOnce() -> usize) {}
+
+    #[inline(always)]
+    pub(super) const fn ended(&self) {}
+
+    #[inline(always)]
+    pub(super) const fn shrink(&self) {}
+}
