@@ -171,6 +171,19 @@ async fn a_server_that_is_silent_in_the_handshake_is_left_in_time_for_the_next()
     }
 }
 
+#[tokio::test]
+async fn a_session_that_is_dropped_in_the_handshake_leaves_nothing_behind() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hosts = silent.local_addr().unwrap().to_string();
+    let client = builder(hosts).tls(trusting(&Authority::new())).start().unwrap();
+    let (mut tcp, _) = soon(silent.accept()).await.unwrap();
+    let mut hello = [0; 4096];
+    assert!(soon(tcp.read(&mut hello)).await.unwrap() > 0);
+    drop(client);
+    assert_eq!(soon(tcp.read(&mut hello)).await.unwrap(), 0, "the connection is closed");
+    tokio::time::timeout(Duration::from_secs(1), silent.accept()).await.expect_err("another one");
+}
+
 /// A session whose server is given a certificate of another authority: what it said of it.
 async fn estranged(relay: &TlsRelay, client: &Client, other: &Authority) -> Transition {
     let mut transitions = client.transitions();
