@@ -6,3 +6,8 @@ pub mod lifecycle;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// So do those for who comes from another client, and they run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migration.md")]
+pub struct Migration;
