@@ -3,12 +3,11 @@
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use zk_session::client::{Operation, RawReply};
 
-use crate::state::Progress;
 use crate::{Error, Session};
 
 /// The future of an operation; see [`Session::submit`].
@@ -33,37 +32,43 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { session, operation, slot, take } = &mut *self;
-        let outcome = session.with(|state| {
-            let place = match *slot {
-                Some(place) => place,
-                None => {
-                    let Some(free) = state.take_slot() else { return Some(Err(Error::NoPlace)) };
-                    *slot = Some(free);
-                    free
-                }
-            };
-            let result = match state.progress(place, operation, cx.waker()) {
-                Progress::Pending => return None,
-                Progress::Failed(error) => Err(error),
-                Progress::Held => state.answer().map_err(Error::Op).and_then(take),
-            };
-            state.free_slot(place);
-            *slot = None;
-            Some(result)
-        });
-        match outcome {
-            None => Poll::Ready(Err(Error::NotOpen)),
-            Some(None) => Poll::Pending,
-            Some(Some(result)) => Poll::Ready(result),
+        let mut taken = None;
+        let mut keep = |reply: RawReply<'_>| taken = Some(take(reply));
+        let outcome = session.poll_call(slot, operation, cx.waker(), &mut keep);
+        match (outcome, taken) {
+            (Poll::Pending, _) => Poll::Pending,
+            (_, Some(result)) => Poll::Ready(result),
+            (Poll::Ready(error), None) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// What is the same for all operations is in the program once.
+impl<M: RawMutex> Session<'_, M> {
+    /// Shows the answer to `take`, or says why there is none; then there is no longer a place.
+    #[inline(never)]
+    fn poll_call(
+        &self,
+        slot: &mut Option<usize>,
+        operation: &dyn Operation,
+        waker: &Waker,
+        take: &mut dyn FnMut(RawReply<'_>),
+    ) -> Poll<Error> {
+        self.with(|state| state.poll_call(slot, operation, waker, take))
+            .unwrap_or(Poll::Ready(Error::NotOpen))
+    }
+
+    #[inline(never)]
+    fn release(&self, slot: Option<usize>) {
+        if let Some(slot) = slot {
+            self.with(|state| state.free_slot(slot));
         }
     }
 }
 
 impl<M: RawMutex, O, F> Drop for Call<'_, '_, M, O, F> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            self.session.with(|state| state.free_slot(slot));
-        }
+        self.session.release(self.slot);
     }
 }
 

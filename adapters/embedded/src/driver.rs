@@ -1,16 +1,17 @@
 //! The loop that moves bytes and tells the time.
 
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
+use core::str;
 use core::task::Poll;
 
-use embassy_futures::select::{Either3, select, select3};
+use embassy_futures::select::{Either3, select3};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_hal_async::delay::DelayNs;
 use embedded_io_async::{Read, Write};
-use zk_session::client::{Host, HostIndex};
+use zk_session::client::Host;
 
-use crate::state::Step;
+use crate::state::{Done, Step};
 use crate::{Clock, Dial, DialError, End, Session};
 
 /// How long a write may stall before what has arrived meanwhile is read: the peer may be waiting for
@@ -62,27 +63,77 @@ impl<'d, M: RawMutex, D: Dial, T: Clock + DelayNs> Driver<'d, '_, M, D, T> {
         loop {
             let (now, is_open) = (self.time.now(), self.transport.is_some());
             let chunk = &mut *self.chunk;
-            let Some((step, wait)) = self.session.with(|state| state.step(now, chunk, is_open))
-            else {
-                // Unreachable: there is no driver of a session that is not open.
-                self.time.delay_ms(1000).await;
-                continue;
-            };
+            // There is no driver of a session that is not open.
+            let (step, wait) = self
+                .session
+                .with(|state| state.step(now, chunk, is_open))
+                .unwrap_or((Step::Hold, 1000));
+            let (mut write, mut read, mut sends) = (0, 0, false);
             match step {
                 Step::Over(end) => {
                     self.hang_up();
                     return end;
                 }
-                Step::Down => {
-                    self.hang_up();
-                    self.rest(wait).await;
+                Step::Down | Step::Dial { .. } => self.hang_up(),
+                Step::Hold => {}
+                Step::Up { .. } if !is_open => {}
+                Step::Up { write: bytes, read: room } => {
+                    (write, read) = (bytes, room);
+                    sends = write > 0 || self.unflushed;
                 }
-                Step::Hold => self.rest(wait).await,
-                Step::Dial { host, name, port } => {
-                    self.hang_up();
-                    self.open(host, name, port, wait).await;
+            }
+            let wait = if sends { wait.min(STALL_MS) } else { wait };
+            // After a stalled write it is the turn of what has arrived.
+            sends = sends && !(core::mem::take(&mut self.stalled) && read > 0);
+            let Self { session, dial, time, transport, chunk, .. } = self;
+            // One wait for whatever it is: each one more would be as large as this one.
+            let act = async {
+                match (&step, &mut *transport) {
+                    (Step::Dial { name, port, .. }, _) => {
+                        let name = chunk.get(..*name).and_then(|name| str::from_utf8(name).ok());
+                        let host = Host { name: name.unwrap_or_default(), port: *port };
+                        match dial.dial(host).await {
+                            Ok(open) => {
+                                *transport = Some(open);
+                                Done::Dialled
+                            }
+                            Err(error) => Done::NotDialled(error),
+                        }
+                    }
+                    (Step::Up { .. }, Some(transport)) if sends => {
+                        let sent = match chunk.get(..write).unwrap_or_default() {
+                            [] => transport.flush().await.map(|()| None),
+                            bytes => transport.write(bytes).await.map(Some),
+                        };
+                        sent.map_or(Done::Lost, |n| n.map_or(Done::Flushed, Done::Sent))
+                    }
+                    (Step::Up { .. }, Some(transport)) => {
+                        let room = chunk.get_mut(..read).unwrap_or_default();
+                        Done::Received(transport.read(room).await.unwrap_or(0))
+                    }
+                    _ => pending().await,
                 }
-                Step::Up { write, read } => self.carry(write, read, wait).await,
+            };
+            let done = match select3(act, attention(session), time.delay_ms(wait)).await {
+                Either3::First(done) => done,
+                // What is still wanted then is begun anew.
+                Either3::Second(()) => continue,
+                Either3::Third(()) if matches!(step, Step::Dial { .. }) => {
+                    Done::NotDialled(DialError::TimedOut)
+                }
+                Either3::Third(()) => {
+                    self.stalled = sends;
+                    continue;
+                }
+            };
+            self.unflushed = match done {
+                Done::Flushed => false,
+                Done::Sent(_) => true,
+                _ => self.unflushed,
+            };
+            let (now, chunk) = (self.time.now(), &*self.chunk);
+            if self.session.with(|state| state.done(now, step, done, chunk)) == Some(false) {
+                self.hang_up();
             }
         }
     }
@@ -90,68 +141,6 @@ impl<'d, M: RawMutex, D: Dial, T: Clock + DelayNs> Driver<'d, '_, M, D, T> {
     fn hang_up(&mut self) {
         self.transport = None;
         (self.unflushed, self.stalled) = (false, false);
-    }
-
-    /// Waits for the time to pass, or for a handle to call.
-    async fn rest(&mut self, wait: u32) {
-        select(attention(self.session), self.time.delay_ms(wait)).await;
-    }
-
-    async fn open(&mut self, host: HostIndex, name: usize, port: u16, wait: u32) {
-        let name = self.chunk.get(..name).and_then(|name| core::str::from_utf8(name).ok());
-        let dial = self.dial.dial(Host { name: name.unwrap_or_default(), port });
-        let dialled = match select3(dial, attention(self.session), self.time.delay_ms(wait)).await {
-            Either3::First(dialled) => dialled,
-            // If it is still wanted, it is dialled anew.
-            Either3::Second(()) => return,
-            Either3::Third(()) => Err(DialError::TimedOut),
-        };
-        let now = self.time.now();
-        match dialled {
-            Ok(transport) => {
-                if self.session.with(|state| state.dialled(now, host)) == Some(true) {
-                    self.transport = Some(transport);
-                }
-            }
-            Err(error) => {
-                self.session.with(|state| state.not_dialled(now, host, error));
-            }
-        }
-    }
-
-    /// One write, flush or read.
-    async fn carry(&mut self, write: usize, read: usize, wait: u32) {
-        let Self { session, time, transport: Some(transport), chunk, .. } = self else { return };
-        let sends = write > 0 || self.unflushed;
-        if sends && !(self.stalled && read > 0) {
-            let bytes = chunk.get(..write).unwrap_or_default();
-            let send = async {
-                match bytes {
-                    [] => transport.flush().await.map(|()| None),
-                    _ => transport.write(bytes).await.map(Some),
-                }
-            };
-            let delay = time.delay_ms(wait.min(STALL_MS));
-            match select3(send, attention(session), delay).await {
-                Either3::First(Ok(None)) => self.unflushed = false,
-                Either3::First(sent) => {
-                    self.unflushed = true;
-                    let (now, sent) = (time.now(), sent.ok().flatten());
-                    session.with(|state| state.transmitted(now, sent));
-                }
-                Either3::Second(()) => {}
-                Either3::Third(()) => self.stalled = true,
-            }
-            return;
-        }
-        self.stalled = false;
-        let room = chunk.get_mut(..read).unwrap_or_default();
-        let delay = time.delay_ms(if sends { wait.min(STALL_MS) } else { wait });
-        if let Either3::First(got) = select3(transport.read(room), attention(session), delay).await
-        {
-            let (now, got) = (time.now(), got.unwrap_or(0));
-            session.with(|state| state.received(now, chunk.get(..got).unwrap_or_default()));
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the driver and the handles share, under the session's lock.
 
-use core::task::Waker;
+use core::task::{Poll, Waker};
 
 use embassy_sync::waitqueue::WakerRegistration;
 use zk_session::client::{
@@ -66,8 +66,23 @@ pub(crate) enum Step {
     Up { write: usize, read: usize },
 }
 
+/// What the driver has done.
+pub(crate) enum Done {
+    /// A transport to the host that was to be dialled is open.
+    Dialled,
+    NotDialled(DialError),
+    /// The transport has taken so many bytes.
+    Sent(usize),
+    /// It holds nothing back any more.
+    Flushed,
+    /// So many bytes lie in the chunk; none is the end of the transport.
+    Received(usize),
+    /// The transport takes nothing more ever.
+    Lost,
+}
+
 /// What has become of a request.
-pub(crate) enum Progress {
+enum Progress {
     Pending,
     /// Its answer can be looked at.
     Held,
@@ -174,37 +189,36 @@ impl<'b> State<'b> {
         u32::try_from(until.since(now).as_millis()).unwrap_or(u32::MAX)
     }
 
-    /// A transport to this host is open; says whether it is still wanted.
-    pub(crate) fn dialled(&mut self, now: Instant, host: HostIndex) -> bool {
-        let wanted = self.session.poll_link() == Link::Dial(host);
-        if wanted {
-            self.dial_error = None;
-            self.session.handle_connected(now);
+    /// Takes note of what the driver has done of a step; whether the transport is still wanted.
+    pub(crate) fn done(&mut self, now: Instant, step: Step, done: Done, chunk: &[u8]) -> bool {
+        match (done, step) {
+            (Done::Dialled, Step::Dial { host, .. }) => {
+                if self.session.poll_link() != Link::Dial(host) {
+                    return false;
+                }
+                self.dial_error = None;
+                self.session.handle_connected(now);
+            }
+            (Done::NotDialled(error), Step::Dial { host, .. }) => {
+                self.not_dialled(now, host, error);
+            }
+            (Done::Sent(n), _) => self.session.handle_write::<()>(now, Ok(n)),
+            // No more was asked for than there is room.
+            (Done::Received(n @ 1..), _) => {
+                self.session.handle_bytes(now, chunk.get(..n).unwrap_or_default());
+            }
+            (Done::Flushed, _) => {}
+            _ => self.session.handle_disconnected(now),
         }
-        wanted
+        true
     }
 
-    pub(crate) fn not_dialled(&mut self, now: Instant, host: HostIndex, error: DialError) {
+    fn not_dialled(&mut self, now: Instant, host: HostIndex, error: DialError) {
         emit!(debug, "host {} cannot be reached: {:?}", host.index(), error);
         self.dial_error = Some(error);
         if self.session.poll_link() == Link::Dial(host) {
             self.session.handle_disconnected(now);
         }
-    }
-
-    /// The transport has brought these bytes; none is its end.
-    pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) {
-        if bytes.is_empty() {
-            self.session.handle_disconnected(now);
-        } else {
-            // No more was asked for than there is room.
-            self.session.handle_bytes(now, bytes);
-        }
-    }
-
-    /// The transport has taken this much, or nothing more ever.
-    pub(crate) fn transmitted(&mut self, now: Instant, n: Option<usize>) {
-        self.session.handle_write(now, n.ok_or(()));
     }
 
     pub(crate) fn wish(&mut self, wish: Wish) {
@@ -297,19 +311,42 @@ impl<'b> State<'b> {
     }
 
     /// A place for a request.
-    pub(crate) fn take_slot(&mut self) -> Option<usize> {
+    fn take_slot(&mut self) -> Option<usize> {
         let free = self.slots.iter().position(|slot| slot.wait == Wait::Free)?;
         self.slots.get_mut(free)?.wait = Wait::Queued;
         Some(free)
     }
 
-    /// Looks after the request in this place.
-    pub(crate) fn progress(
+    /// Looks after a request until its answer has been shown to `take`, or there is none.
+    pub(crate) fn poll_call(
         &mut self,
-        slot: usize,
+        slot: &mut Option<usize>,
         operation: &dyn Operation,
         waker: &Waker,
-    ) -> Progress {
+        take: &mut dyn FnMut(RawReply<'_>),
+    ) -> Poll<Error> {
+        let Some(place) = slot.or_else(|| self.take_slot()) else {
+            return Poll::Ready(Error::NoPlace);
+        };
+        *slot = Some(place);
+        let outcome = match self.progress(place, operation, waker) {
+            Progress::Pending => return Poll::Pending,
+            Progress::Failed(error) => error,
+            Progress::Held => match self.answer() {
+                Ok(reply) => {
+                    take(reply);
+                    Error::NotTaken
+                }
+                Err(error) => Error::Op(error),
+            },
+        };
+        self.free_slot(place);
+        *slot = None;
+        Poll::Ready(outcome)
+    }
+
+    /// Looks after the request in this place.
+    fn progress(&mut self, slot: usize, operation: &dyn Operation, waker: &Waker) -> Progress {
         let Some(place) = self.slots.get_mut(slot) else {
             return Progress::Failed(Error::NotOpen);
         };
@@ -339,7 +376,7 @@ impl<'b> State<'b> {
     }
 
     /// The answer that lies in the receive buffer.
-    pub(crate) fn answer(&self) -> Result<RawReply<'_>, OpError> {
+    fn answer(&self) -> Result<RawReply<'_>, OpError> {
         match &self.held {
             Some(held) => self.session.raw_reply(&held.reply),
             None => Err(OpError::ConnectionLoss),

@@ -57,6 +57,7 @@ pub struct EmbassyTimer;
 
 #[cfg(feature = "embassy-time")]
 impl Clock for EmbassyTimer {
+    #[inline(never)] // it divides, and is asked for in many places
     fn now(&self) -> Instant {
         Instant::from_millis(embassy_time::Instant::now().as_millis())
     }

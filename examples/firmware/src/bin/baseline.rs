@@ -7,12 +7,16 @@
 #![no_std]
 #![no_main]
 
+use core::net::SocketAddr;
+
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
-use embassy_futures::select::{Either3, select3};
-use embassy_net::tcp::TcpSocket;
+use embassy_futures::select::{Either, select};
+use embassy_net::tcp::client::{TcpClient, TcpClientState};
 use embassy_net::{Stack, StackResources};
-use embassy_time::{Duration, Timer, with_timeout};
+use embassy_time::{Duration, Timer};
+use embedded_io_async::{Read, Write};
+use embedded_nal_async::TcpConnect;
 use firmware::args::Args;
 use firmware::mps2;
 use firmware::network::{self, HOST};
@@ -23,6 +27,8 @@ use static_cell::StaticCell;
 const PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that TCP holds for each direction.
+const SOCKET: usize = 1024;
 const MESSAGE: &[u8] = b"is anybody there?";
 
 #[entry]
@@ -44,8 +50,11 @@ fn start(spawner: Spawner) -> Option<()> {
 
 #[embassy_executor::task]
 async fn talk(stack: Stack<'static>, port: u16) {
+    static SOCKETS: StaticCell<TcpClientState<1, SOCKET, SOCKET>> = StaticCell::new();
+    let Some(sockets) = SOCKETS.try_init(TcpClientState::new()) else { return };
+    let client = TcpClient::new(stack, sockets);
     for _ in 0..ATTEMPTS {
-        if let Ok(Some(())) = with_timeout(PATIENCE, echo(stack, port)).await {
+        if let Some(()) = echo(&client, SocketAddr::new(HOST.into(), port)).await {
             process::exit(0);
         }
         Timer::after(PAUSE).await;
@@ -53,28 +62,32 @@ async fn talk(stack: Stack<'static>, port: u16) {
     process::exit(1);
 }
 
-/// Whether what is sent comes back; reads, writes and waits at the same time, as a session does.
-async fn echo(stack: Stack<'static>, port: u16) -> Option<()> {
-    let (mut receive, mut transmit) = ([0; 1024], [0; 1024]);
-    stack.wait_link_up().await;
-    let mut socket = TcpSocket::new(stack, &mut receive, &mut transmit);
-    socket.set_timeout(Some(PATIENCE));
-    socket.connect((HOST, port)).await.ok()?;
-    let (mut reader, mut writer) = socket.split();
-    let (mut back, mut got, mut unsent) = ([0; MESSAGE.len()], 0, MESSAGE);
+/// Whether what is sent comes back; connects, reads, writes, flushes and waits as a session does.
+async fn echo(client: &impl TcpConnect, host: SocketAddr) -> Option<()> {
+    let dial = client.connect(host);
+    let Either::First(Ok(mut transport)) = select(dial, Timer::after(PATIENCE)).await else {
+        return None;
+    };
+    let (mut back, mut got, mut unsent, mut unflushed) = ([0; MESSAGE.len()], 0, MESSAGE, false);
     while got < MESSAGE.len() {
-        let read = reader.read(back.get_mut(got..)?);
-        let write = async {
-            if unsent.is_empty() {
-                core::future::pending().await
-            } else {
-                writer.write(unsent).await
-            }
-        };
-        match select3(read, write, Timer::after(PATIENCE)).await {
-            Either3::First(n) => got += n.ok().filter(|&n| n != 0)?,
-            Either3::Second(n) => unsent = unsent.get(n.ok()?..)?,
-            Either3::Third(()) => return None,
+        if unflushed || !unsent.is_empty() {
+            let send = async {
+                match unsent {
+                    [] => transport.flush().await.map(|()| 0),
+                    _ => transport.write(unsent).await,
+                }
+            };
+            let Either::First(Ok(n)) = select(send, Timer::after(PATIENCE)).await else {
+                return None;
+            };
+            unflushed = !unsent.is_empty();
+            unsent = unsent.get(n..)?;
+            continue;
+        }
+        let read = transport.read(back.get_mut(got..)?);
+        match select(read, Timer::after(PATIENCE)).await {
+            Either::First(n) => got += n.ok().filter(|&n| n != 0)?,
+            Either::Second(()) => return None,
         }
     }
     (back == MESSAGE).then_some(())
