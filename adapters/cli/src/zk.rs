@@ -184,7 +184,7 @@ impl Zk {
     /// Data and metadata.
     pub(crate) async fn get(&self, path: &str) -> Result<(Vec<u8>, Stat), Failure> {
         let node = self.client.get(path).deadline(self.deadline).await;
-        node.map(|node| (node.data, node.stat)).map_err(|error| self.explain(error))
+        node.map(|node| (node.data.into(), node.stat)).map_err(|error| self.explain(error))
     }
 
     /// New data.

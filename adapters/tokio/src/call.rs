@@ -10,7 +10,7 @@ use zk_session::wire::{OpCode, Request};
 
 use crate::client::Client;
 use crate::error::ErrorKind;
-use crate::pending::{About, Outcome, Pending};
+use crate::pending::{About, Outcome, Pending, finish};
 use crate::watch::Watch;
 use crate::watches::Wish;
 
@@ -134,7 +134,7 @@ impl<'a, O: Operation> Call<'a, O> {
         });
         let view = client.view_shared();
         let about = About { op: op.op(), path: op.path(), view, timed: time.is_some() };
-        Pending::new(shared.clone(), placed, about, !leaving, O::finish)
+        Pending::new(shared.clone(), placed, about, !leaving, finish::<O>)
     }
 }
 

@@ -77,7 +77,7 @@ impl Client {
     /// let app = client.chroot("/app")?;
     /// app.create("/", b"").await?;
     /// assert_eq!(app.create("/config", b"v1").await?, "/config");
-    /// assert_eq!(client.get("/app/config").await?.data, b"v1");
+    /// assert_eq!(client.get("/app/config").await?.data, "v1");
     /// # Ok(())
     /// # }
     /// ```

@@ -10,17 +10,19 @@ use zk_session::OpError;
 use zk_session::owned::Answer;
 use zk_session::wire::OpCode;
 
+use crate::body::Body;
+use crate::call::sealed::Operation;
 use crate::error::{Error, ErrorKind};
 use crate::line::Parcel;
-use crate::shared::{Placed, Shared};
-use crate::slots::{Done, Failure};
+use crate::shared::Shared;
+use crate::slots::Failure;
 use crate::watch::Watch;
 
 /// The bytes of a path that need no heap.
 const SHORT: usize = 47;
 
 /// The path of a request, kept in case that there is an error to tell.
-enum Label {
+pub(crate) enum Label {
     Short { bytes: [u8; SHORT], len: u8 },
     Long(Box<str>),
 }
@@ -51,7 +53,7 @@ impl Label {
 /// What came of a request, for its operation to take apart.
 #[derive(Debug)]
 pub struct Outcome {
-    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) result: Result<Body, Failure>,
     pub(crate) watch: Option<Watch>,
     /// What the client that asked calls `/`; `None` for the session's own root.
     pub(crate) view: Option<Arc<str>>,
@@ -60,22 +62,41 @@ pub struct Outcome {
 impl Outcome {
     /// The answer, if there is one and it is of the right kind.
     pub(crate) fn answer<T>(self, take: impl FnOnce(Answer) -> Option<T>) -> Result<T, ErrorKind> {
-        take(self.result?).ok_or(ErrorKind::UnexpectedAnswer)
+        match self.result? {
+            Body::Other(answer) => take(answer).ok_or(ErrorKind::UnexpectedAnswer),
+            Body::Data(..) => Err(ErrorKind::UnexpectedAnswer),
+        }
     }
 }
 
-/// How an operation makes its result.
-pub(crate) type Finish<T> = fn(Outcome) -> Result<T, ErrorKind>;
+/// How an operation makes its result, or the error of a request.
+pub(crate) type Finish<T> = fn(Outcome, OpCode, &Label) -> Poll<Result<T, Error>>;
 
-enum Place {
+/// The result of an operation. Only what the result is made of goes through memory.
+pub(crate) fn finish<O: Operation>(
+    outcome: Outcome,
+    op: OpCode,
+    path: &Label,
+) -> Poll<Result<O::Output, Error>> {
+    #[cold]
+    fn failed(op: OpCode, path: &Label, kind: ErrorKind) -> Error {
+        Error { op: Some(op), path: path.as_str().to_owned(), kind }
+    }
+    Poll::Ready(match O::finish(outcome) {
+        Ok(value) => Ok(value),
+        Err(kind) => Err(failed(op, path, kind)),
+    })
+}
+
+/// Where a request is that was handed in.
+pub(crate) enum Place {
     /// Its answer will be there.
     At(u32),
-    /// Neither the session nor the line had room for it.
-    Outside {
-        number: u64,
-        parcel: Option<Box<Parcel>>,
-    },
+    /// Neither the session nor the line has room for it: it may be handed in again.
+    Outside { number: u64, parcel: Option<Box<Parcel>> },
+    /// It cannot be answered.
     Failed(Failure),
+    /// The answer has been taken.
     Taken,
 }
 
@@ -108,19 +129,11 @@ pub(crate) struct About<'a> {
 impl<T> Pending<T> {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        placed: Placed,
+        place: Place,
         about: About<'_>,
         unflushed: bool,
         finish: Finish<T>,
     ) -> Self {
-        let place = match placed {
-            Placed::At(place) => Place::At(place),
-            Placed::Refused(failure) => Place::Failed(failure),
-            Placed::Outside(parcel) => {
-                let number = shared.lock().line.number();
-                Place::Outside { number, parcel: Some(parcel) }
-            }
-        };
         let About { op, path, view, timed } = about;
         let path = Label::new(path);
         Self { shared, place, unflushed, timed, op, path, view, finish }
@@ -146,46 +159,32 @@ impl<T> Pending<T> {
         }
     }
 
-    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        let failed = |failure| Done { result: Err(failure), watch: None };
-        if let Place::Outside { number, parcel } = &mut self.place {
-            let mut inner = self.shared.lock();
-            if let Some(waiting) = parcel.take() {
-                match inner.place_parcel(&self.shared.limits, *waiting) {
-                    Placed::At(place) => {
-                        drop(inner);
-                        self.place = Place::At(place);
-                    }
-                    Placed::Refused(failure) => return Poll::Ready(failed(failure)),
-                    Placed::Outside(waiting) => {
-                        inner.line.wait_outside(*number, cx.waker().clone());
-                        drop(inner);
-                        *parcel = Some(waiting);
-                        return Poll::Pending;
-                    }
-                }
+    /// Hands the request in that had no room, unless it has still none.
+    #[cold]
+    fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Place::Outside { number, parcel } = &mut self.place else { return Poll::Ready(()) };
+        let mut inner = self.shared.lock();
+        if let Some(waiting) = parcel.take() {
+            let place = inner.place_parcel(&self.shared.limits, waiting, Some(*number));
+            if matches!(place, Place::Outside { .. }) {
+                inner.line.wait_outside(*number, cx.waker().clone());
             }
+            drop(inner);
+            self.place = place;
         }
         match self.place {
-            Place::At(place) => {
-                let mut inner = self.shared.lock();
-                if let Some(done) = inner.slots.take(place, cx.waker()) {
-                    return Poll::Ready(done);
-                }
-                if std::mem::take(&mut self.unflushed) {
-                    if self.timed {
-                        inner.signal();
-                    } else {
-                        inner.flush(&self.shared.clock);
-                    }
-                }
-                Poll::Pending
-            }
-            Place::Failed(failure) => Poll::Ready(failed(failure)),
+            Place::Outside { .. } => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// What becomes of a request that has no place where an answer would be.
+    #[cold]
+    fn unplaced(&self) -> Failure {
+        match self.place {
+            Place::Failed(failure) => failure,
             // Polled after its end, as futures must not be.
-            Place::Outside { .. } | Place::Taken => {
-                Poll::Ready(failed(Failure::Op(OpError::SessionClosed)))
-            }
+            _ => Failure::Op(OpError::SessionClosed),
         }
     }
 }
@@ -195,17 +194,33 @@ impl<T> Future for Pending<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let this = &mut *self;
-        let Poll::Ready(Done { result, watch }) = this.poll_done(cx) else { return Poll::Pending };
+        if matches!(this.place, Place::Outside { .. }) && this.poll_outside(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let (result, watch) = match this.place {
+            Place::At(place) => {
+                let mut inner = this.shared.lock();
+                match inner.slots.take(place, cx.waker()) {
+                    Some(taken) => taken,
+                    None => {
+                        if std::mem::take(&mut this.unflushed) {
+                            if this.timed {
+                                inner.signal();
+                            } else {
+                                inner.flush(&this.shared.clock);
+                            }
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            _ => (Err(this.unplaced()), None),
+        };
         this.place = Place::Taken;
         this.unflushed = false;
         let view = this.view.take();
         let watch = watch.map(|watch| watch.seen_from(view.clone()));
-        let finished = (this.finish)(Outcome { result, watch, view });
-        Poll::Ready(finished.map_err(|kind| Error {
-            op: Some(this.op),
-            path: this.path.as_str().to_owned(),
-            kind,
-        }))
+        (this.finish)(Outcome { result, watch, view }, this.op, &this.path)
     }
 }
 

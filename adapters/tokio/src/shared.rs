@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use zk_session::client::{ClientSession, Event, KeeperState};
-use zk_session::owned::Answer;
 use zk_session::storage::Limits;
 use zk_session::wire::{Request, Xid};
 use zk_session::{Machine, SubmitError};
@@ -14,9 +13,11 @@ use zk_session::{Machine, SubmitError};
 #[cfg(feature = "sasl")]
 use zk_session::client::SaslChallenge;
 
+use crate::body::Cutter;
 use crate::clock::Clock;
 use crate::line::{Line, Parcel};
 use crate::observe::Observer;
+use crate::pending::Place;
 use crate::slots::{Asker, Failure, Slots};
 use crate::states::{Subscriber, Transition};
 use crate::transport::{Layer, Transport};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) sasl: Option<crate::sasl::Authenticator>,
     pub(crate) observer: Observer,
     pub(crate) slots: Slots,
+    cutter: Cutter,
     pub(crate) line: Line,
     pub(crate) watches: Watches,
     /// The session's own task, when it is to be woken.
@@ -54,16 +56,6 @@ pub(crate) struct Inner {
     state: Option<tokio::sync::watch::Sender<KeeperState>>,
     subscribers: Vec<Weak<Subscriber>>,
     transitions: u64,
-}
-
-/// What became of a request that was handed in.
-pub(crate) enum Placed {
-    /// Its answer will be there.
-    At(u32),
-    /// It cannot be.
-    Refused(Failure),
-    /// Neither the session nor the line has room for it: it may be handed in again later.
-    Outside(Box<Parcel>),
 }
 
 impl std::fmt::Debug for Shared {
@@ -88,6 +80,7 @@ impl Shared {
             sasl: None,
             observer,
             slots: Slots::default(),
+            cutter: Cutter::default(),
             line: Line::default(),
             watches: Watches::default(),
             driver: Waker::noop().clone(),
@@ -130,7 +123,7 @@ impl Inner {
         request: &Request<'_>,
         deadline: Option<zk_session::Instant>,
         wish: Option<Box<Wish>>,
-    ) -> Placed {
+    ) -> Place {
         self.asked = true;
         if self.line.is_empty() && self.failure.is_none() {
             match self.submit(request, deadline) {
@@ -138,37 +131,45 @@ impl Inner {
                     let place = self.slots.open(wish, None);
                     self.slots.sent(xid, place);
                     self.observer.asked(place, request.op(), || shown_path(request));
-                    return Placed::At(place);
+                    return Place::At(place);
                 }
                 Err(error) if error.is_temporary() => {}
                 Err(error) => {
                     self.observer.refused(request.op(), Failure::Submit(error));
-                    return Placed::Refused(Failure::Submit(error));
+                    return Place::Failed(Failure::Submit(error));
                 }
             }
         }
-        self.place_parcel(limits, Parcel::new(request, deadline, wish))
+        self.place_parcel(limits, Box::new(Parcel::new(request, deadline, wish)), None)
     }
 
-    /// Hands a request in that the session cannot take at once.
-    pub(crate) fn place_parcel(&mut self, limits: &Limits, mut parcel: Parcel) -> Placed {
+    /// Hands a request in that the session cannot take at once. `number`: its number outside the line,
+    /// if it has been there.
+    #[cold]
+    pub(crate) fn place_parcel(
+        &mut self,
+        limits: &Limits,
+        mut parcel: Box<Parcel>,
+        number: Option<u64>,
+    ) -> Place {
         let (needed, limit) = (parcel.len(), limits.transmit);
         let too_large = Failure::Submit(SubmitError::TooLarge { needed, limit });
         if let Some(failure) = self.failure.or((needed > limit).then_some(too_large)) {
             self.observer.refused(parcel.op(), failure);
-            return Placed::Refused(failure);
+            return Place::Failed(failure);
         }
         if !self.line.has_room(limits, parcel.len()) {
-            return Placed::Outside(Box::new(parcel));
+            let number = number.unwrap_or_else(|| self.line.number());
+            return Place::Outside { number, parcel: Some(parcel) };
         }
         let number = self.line.number();
         let place = self.slots.open(parcel.wish.take(), Some(number));
         self.observer.asked(place, parcel.op(), || {
             parcel.request().map(|request| shown_path(&request)).unwrap_or_default()
         });
-        self.line.join(number, place, parcel);
+        self.line.join(number, place, *parcel);
         self.signal();
-        Placed::At(place)
+        Place::At(place)
     }
 
     fn submit(
@@ -186,7 +187,7 @@ impl Inner {
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
         for place in self.line.expired(now) {
             self.observer.answered(place, Some(Failure::NotSent));
-            let wake = self.slots.settle(place, Err(Failure::NotSent), None);
+            let wake = self.slots.settle(place, || Err(Failure::NotSent), None);
             self.wakes.extend(wake);
         }
         while let Some((path, kind)) = self.watches.removal() {
@@ -206,11 +207,11 @@ impl Inner {
                 Some(deadline) => self.session.submit_before(&request, deadline),
             });
             match submitted {
-                Ok(xid) => self.slots.sent(xid, place),
+                Ok(xid) => self.slots.sent_from_line(xid, place),
                 Err(error) if error.is_temporary() => break,
                 Err(error) => {
                     self.observer.answered(place, Some(Failure::Submit(error)));
-                    let wake = self.slots.settle(place, Err(Failure::Submit(error)), None);
+                    let wake = self.slots.settle(place, || Err(Failure::Submit(error)), None);
                     self.wakes.extend(wake);
                 }
             }
@@ -278,12 +279,15 @@ impl Inner {
                         let queue = self.watches.add(wish.path, kind, wish.buffer);
                         Some(Watch::new(queue, Arc::downgrade(shared)))
                     });
-                    let result = match &result {
-                        Ok(reply) => Ok(Answer::from_reply(reply)),
+                    let among_many = self.slots.in_flight() > 0;
+                    let cutter = &mut self.cutter;
+                    let result = || match &result {
+                        Ok(reply) => Ok(cutter.body(reply, among_many)),
                         Err(error) => Err(Failure::Op(*error)),
                     };
-                    let wake = self.slots.settle(place, result, watch);
-                    self.wakes.extend(wake);
+                    if let Some(waker) = self.slots.settle(place, result, watch) {
+                        self.wakes.push(waker);
+                    }
                 }
                 Event::Notification { kind, path } => {
                     self.watches.notify(kind, path, &mut self.wakes);
@@ -365,7 +369,7 @@ impl Inner {
         self.observer.all_failed(failure);
         let wakes = &mut self.wakes;
         for place in self.line.clear() {
-            wakes.extend(self.slots.settle(place, Err(failure), None));
+            wakes.extend(self.slots.settle(place, || Err(failure), None));
         }
         self.line.call_all_in(wakes);
         self.slots.fail_all(failure, wakes);
@@ -390,6 +394,7 @@ impl Inner {
         self.session.shrink();
         self.slots.shrink();
         self.observer.shrink();
+        self.cutter.shrink();
         self.watches.shrink();
         if self.wakes.is_empty() {
             self.wakes = Vec::new();

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use zk_session::client::WatchKind;
-use zk_session::owned::Answer;
 use zk_session::wire::Xid;
 use zk_session::{OpError, SubmitError};
 
+use crate::body::Body;
 use crate::error::ErrorKind;
 use crate::watch::Watch;
 use crate::watches::Wish;
@@ -32,28 +32,43 @@ impl From<Failure> for ErrorKind {
     }
 }
 
-/// What has become of a request.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) result: Result<Answer, Failure>,
-    /// The watch that it has armed.
-    pub(crate) watch: Option<Watch>,
-}
-
-#[derive(Debug)]
-enum Slot {
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
     Free,
     /// Not answered yet.
-    Waiting {
-        waker: Option<Waker>,
-        wish: Option<Box<Wish>>,
-        /// Its number in the line, if the session has not taken it yet.
-        queued: Option<u64>,
-    },
+    Waiting,
     /// Not answered yet, and nobody will ask.
-    Abandoned(Option<Box<Wish>>),
-    Done(Box<Done>),
-    Answered(Result<Answer, Failure>),
+    Abandoned,
+    /// Answered, and not asked yet.
+    Answered,
+}
+
+/// What has become of a request. What is written for every request lies apart from what is not, and
+/// is never moved about.
+#[derive(Debug, Default)]
+struct Slot {
+    stage: Stage,
+    waker: Option<Waker>,
+    /// There once it is answered.
+    result: Option<Result<Body, Failure>>,
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    wish: Option<Box<Wish>>,
+    /// The watch that it has armed.
+    watch: Option<Watch>,
+    /// Its number in the line, if the session has not taken it yet.
+    queued: Option<u64>,
+}
+
+impl Slot {
+    fn wish(&mut self) -> Option<Box<Wish>> {
+        self.rare.as_mut()?.wish.take()
+    }
 }
 
 /// Whom an answer is for.
@@ -80,26 +95,36 @@ fn index(place: u32) -> usize {
 
 impl Slots {
     /// A place for the answer to a request; `queued` is its number in the line, if it is there.
+    #[inline]
     pub(crate) fn open(&mut self, wish: Option<Box<Wish>>, queued: Option<u64>) -> u32 {
-        let slot = Slot::Waiting { waker: None, wish, queued };
-        match self.free.pop() {
-            Some(place) => {
-                self.put(place, slot);
-                place
-            }
-            None => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        let place = self.free.pop().unwrap_or_else(|| self.another());
+        if let Some(slot) = self.slots.get_mut(index(place)) {
+            slot.stage = Stage::Waiting;
+            if wish.is_some() || queued.is_some() {
+                slot.rare = Some(Box::new(Rare { wish, watch: None, queued }));
             }
         }
+        place
+    }
+
+    #[cold]
+    fn another(&mut self) -> u32 {
+        self.slots.push(Slot::default());
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// The session has taken the request.
+    #[inline]
     pub(crate) fn sent(&mut self, xid: Xid, place: u32) {
-        if let Some(Slot::Waiting { queued, .. }) = self.slots.get_mut(index(place)) {
-            *queued = None;
-        }
         self.order.push_back((xid, place));
+    }
+
+    /// The session has taken a request that was in the line.
+    pub(crate) fn sent_from_line(&mut self, xid: Xid, place: u32) {
+        if let Some(rare) = self.slots.get_mut(index(place)).and_then(|slot| slot.rare.as_mut()) {
+            rare.queued = None;
+        }
+        self.sent(xid, place);
     }
 
     /// How many requests are in flight.
@@ -113,6 +138,7 @@ impl Slots {
     }
 
     /// The place of the request that is answered.
+    #[inline]
     pub(crate) fn answered(&mut self, xid: Xid) -> Option<u32> {
         // Answers come in order, but for those of auth packets.
         match self.order.front() {
@@ -121,113 +147,120 @@ impl Slots {
                 self.order.pop_front();
                 Some(place)
             }
-            _ => {
-                let at = self.order.iter().position(|(open, _)| *open == xid)?;
-                Some(self.order.remove(at)?.1)
-            }
+            _ => self.answered_out_of_turn(xid),
         }
     }
 
+    #[cold]
+    fn answered_out_of_turn(&mut self, xid: Xid) -> Option<u32> {
+        let at = self.order.iter().position(|(open, _)| *open == xid)?;
+        Some(self.order.remove(at)?.1)
+    }
+
     /// Whom the answer to come is for; takes the wish along.
+    #[inline]
     pub(crate) fn asker(&mut self, place: u32) -> Asker {
-        match self.slots.get_mut(index(place)) {
-            Some(Slot::Waiting { wish, .. }) => Asker::Somebody(wish.take()),
-            Some(Slot::Abandoned(wish)) => {
-                let wish = wish.take();
+        let Some(slot) = self.slots.get_mut(index(place)) else { return Asker::Nobody(None) };
+        match slot.stage {
+            Stage::Waiting => Asker::Somebody(slot.wish()),
+            Stage::Abandoned => {
+                let wish = slot.wish();
                 self.release(place);
                 Asker::Nobody(wish)
             }
-            _ => Asker::Nobody(None),
+            Stage::Free | Stage::Answered => Asker::Nobody(None),
         }
     }
 
     /// Puts an answer into its place; returns whom to wake.
+    #[inline]
     pub(crate) fn settle(
         &mut self,
         place: u32,
-        result: Result<Answer, Failure>,
+        result: impl FnOnce() -> Result<Body, Failure>,
         watch: Option<Watch>,
     ) -> Option<Waker> {
         let slot = self.slots.get_mut(index(place))?;
-        let Slot::Waiting { waker, .. } = slot else { return None };
-        let waker = waker.take();
-        *slot = match watch {
-            None => Slot::Answered(result),
-            watch => Slot::Done(Box::new(Done { result, watch })),
-        };
+        if slot.stage != Stage::Waiting {
+            return None;
+        }
+        slot.stage = Stage::Answered;
+        // There is none yet; said like this, nothing is looked at that would have to be dropped.
+        slot.result.get_or_insert_with(result);
+        if watch.is_some() {
+            slot.rare.get_or_insert_default().watch = watch;
+        }
         self.untaken += 1;
-        waker
+        slot.waker.take()
     }
 
-    /// The answer, if it is there; else the waker is remembered.
-    pub(crate) fn take(&mut self, place: u32, waker: &Waker) -> Option<Done> {
+    /// The answer and the watch that came with it, if it is there; else the waker is remembered.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        place: u32,
+        waker: &Waker,
+    ) -> Option<(Result<Body, Failure>, Option<Watch>)> {
         let slot = self.slots.get_mut(index(place))?;
-        if let Slot::Waiting { waker: waiting, .. } = slot {
-            match waiting {
+        if slot.stage == Stage::Waiting {
+            match &slot.waker {
                 Some(known) if known.will_wake(waker) => {}
-                other => *other = Some(waker.clone()),
+                _ => slot.waker = Some(waker.clone()),
             }
             return None;
         }
-        let done = match std::mem::replace(slot, Slot::Free) {
-            Slot::Done(done) => *done,
-            Slot::Answered(result) => Done { result, watch: None },
-            _ => Done { result: Err(Failure::Op(OpError::SessionClosed)), watch: None },
-        };
+        slot.stage = Stage::Free;
+        let watch = slot.rare.take().and_then(|rare| rare.watch);
         self.untaken = self.untaken.saturating_sub(1);
         self.free.push(place);
-        Some(done)
+        Some((slot.result.take().unwrap_or(Err(Failure::Op(OpError::SessionClosed))), watch))
     }
 
     /// Whether the answer is there.
     pub(crate) fn is_answered(&self, place: u32) -> bool {
-        matches!(self.slots.get(index(place)), Some(Slot::Answered(_) | Slot::Done(_)))
+        self.slots.get(index(place)).is_some_and(|slot| slot.stage == Stage::Answered)
     }
 
     /// Nobody will ask for the answer. Returns the request's number in the line if it is still
     /// there, or the watch that came with an answer nobody has taken.
     pub(crate) fn abandon(&mut self, place: u32) -> (Option<u64>, Option<Watch>) {
         let Some(slot) = self.slots.get_mut(index(place)) else { return (None, None) };
-        match std::mem::replace(slot, Slot::Free) {
-            Slot::Waiting { queued: Some(number), .. } => {
-                self.free.push(place);
-                (Some(number), None)
+        let queued = slot.rare.as_ref().and_then(|rare| rare.queued);
+        match slot.stage {
+            Stage::Waiting if queued.is_some() => {
+                self.release(place);
+                (queued, None)
             }
-            Slot::Waiting { wish, .. } => {
-                *slot = Slot::Abandoned(wish);
+            Stage::Waiting => {
+                (slot.stage, slot.waker) = (Stage::Abandoned, None);
                 (None, None)
             }
-            Slot::Done(done) => {
+            Stage::Answered => {
+                let watch = slot.rare.take().and_then(|rare| rare.watch);
                 self.untaken = self.untaken.saturating_sub(1);
-                self.free.push(place);
-                (None, done.watch)
+                self.release(place);
+                (None, watch)
             }
-            Slot::Answered(_) => {
-                self.untaken = self.untaken.saturating_sub(1);
-                self.free.push(place);
-                (None, None)
-            }
-            Slot::Free | Slot::Abandoned(_) => (None, None),
+            Stage::Free | Stage::Abandoned => (None, None),
         }
     }
 
     /// Nobody will ask for the answer, but the request is to leave all the same. Says whether it was
     /// still waiting.
     pub(crate) fn forget(&mut self, place: u32) -> bool {
-        let Some(slot @ Slot::Waiting { .. }) = self.slots.get_mut(index(place)) else {
-            return false;
-        };
-        *slot = Slot::Abandoned(None);
-        true
+        let Some(slot) = self.slots.get_mut(index(place)) else { return false };
+        let waiting = slot.stage == Stage::Waiting;
+        if waiting {
+            *slot = Slot { stage: Stage::Abandoned, ..Slot::default() };
+        }
+        waiting
     }
 
     /// The kinds of watches that requests on their way wish for at this path.
     pub(crate) fn wishes_at(&self, path: &str) -> Vec<WatchKind> {
-        let wish = |slot: &Slot| match slot {
-            Slot::Waiting { wish: Some(wish), .. } | Slot::Abandoned(Some(wish)) => {
-                (&*wish.path == path).then_some(wish.on_success)
-            }
-            _ => None,
+        let wish = |slot: &Slot| {
+            let wish = slot.rare.as_ref()?.wish.as_ref()?;
+            (&*wish.path == path).then_some(wish.on_success)
         };
         self.slots.iter().filter_map(wish).collect()
     }
@@ -237,9 +270,11 @@ impl Slots {
         self.order.clear();
         for place in 0..self.slots.len() {
             let place = u32::try_from(place).unwrap_or(u32::MAX);
-            match self.slots.get(index(place)) {
-                Some(Slot::Waiting { .. }) => wakes.extend(self.settle(place, Err(failure), None)),
-                Some(Slot::Abandoned(_)) => self.release(place),
+            match self.slots.get(index(place)).map(|slot| slot.stage) {
+                Some(Stage::Waiting) => {
+                    wakes.extend(self.settle(place, || Err(failure), None));
+                }
+                Some(Stage::Abandoned) => self.release(place),
                 _ => {}
             }
         }
@@ -253,13 +288,9 @@ impl Slots {
     }
 
     fn release(&mut self, place: u32) {
-        self.put(place, Slot::Free);
-        self.free.push(place);
-    }
-
-    fn put(&mut self, place: u32, slot: Slot) {
-        if let Some(old) = self.slots.get_mut(index(place)) {
-            *old = slot;
+        if let Some(slot) = self.slots.get_mut(index(place)) {
+            *slot = Slot::default();
         }
+        self.free.push(place);
     }
 }

@@ -34,7 +34,7 @@ async fn requests_are_ordered_when_they_are_made() {
     let second = zk.set("/q", b"2").send();
     assert_eq!(soon(second).await.unwrap().version, 2);
     assert_eq!(soon(first).await.unwrap().version, 1);
-    assert_eq!(zk.get("/q").await.unwrap().data, b"2");
+    assert_eq!(zk.get("/q").await.unwrap().data, "2");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn an_oversize_answer_costs_its_request_only() {
     let (big, small) = (zk.get("/big").send(), zk.get("/small").send());
     let error = soon(big).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Op(OpError::ReplyTooLarge { len: 100_000.. })));
-    assert_eq!(soon(small).await.unwrap().data, b"s");
+    assert_eq!(soon(small).await.unwrap().data, "s");
     assert_eq!(zk.state(), KeeperState::SyncConnected);
 }
 

@@ -36,7 +36,7 @@ async fn operations_answer_as_zookeeper_does() {
     let second = zk.create("/a/e-", b"").ephemeral().sequential().await.unwrap();
     assert_eq!((first.as_str(), second.as_str()), ("/a/n-0000000000", "/a/e-0000000001"));
     let node = zk.get("/a").await.unwrap();
-    assert_eq!((node.data.as_slice(), node.stat.num_children), (&b"one"[..], 2));
+    assert_eq!((&node.data[..], node.stat.num_children), (&b"one"[..], 2));
     assert_eq!(zk.set("/a", b"two").version(0).await.unwrap().version, 1);
     let mut children = zk.children("/a").await.unwrap();
     children.names.sort();
@@ -141,7 +141,7 @@ async fn a_view_has_names_of_its_own() {
         .await
         .unwrap();
     assert!(matches!(&items[0], ItemAnswer::Created(path, _) if path == "/a"));
-    assert_eq!(zk.get("/app/in/e").await.unwrap().data, b"now");
+    assert_eq!(zk.get("/app/in/e").await.unwrap().data, "now");
     let error = inner.get("/none").await.unwrap_err();
     assert_eq!(error.path, "/none");
     let (_, mut watch) = inner.get("/a").watch().await.unwrap();

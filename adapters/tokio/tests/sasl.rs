@@ -52,7 +52,7 @@ async fn who_knows_the_password_is_who_they_say_on_every_connection() {
         relay.mend().unwrap();
         let again = until(&mut transitions, KeeperState::SyncConnected).await;
         assert_eq!((again.cause, again.session_id), (Cause::Resumed, id));
-        assert_eq!(soon(client.get(&path)).await.unwrap().data, b"mine");
+        assert_eq!(soon(client.get(&path)).await.unwrap().data, &b"mine"[..]);
         let stranger = builder(ensemble.connect_string()).connect().await.unwrap();
         assert!(stranger.get(&path).await.unwrap_err().is_no_auth());
     }
@@ -152,7 +152,7 @@ async fn a_real_server_lets_in_who_knows_the_password() {
         let owned = [Acl { perms: Perms::ALL, scheme: "auth".into(), id: "".into() }];
         let path = format!("/of-{user}");
         client.create(&path, b"mine").acl(&owned).await.unwrap();
-        assert_eq!(client.get(&path).await.unwrap().data, b"mine");
+        assert_eq!(client.get(&path).await.unwrap().data, &b"mine"[..]);
         client.close().await.unwrap();
     }
     let refused = end(session("bob", "guess")).await;

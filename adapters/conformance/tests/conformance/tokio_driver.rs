@@ -32,7 +32,7 @@ impl Tokio {
             Op::Ephemeral(path) => done(client.create(path, b"").ephemeral()),
             Op::Get(path) => {
                 let get = client.get(path).into_future();
-                Box::pin(async { get.await.map(|node| node.data).map_err(of_error) })
+                Box::pin(async { get.await.map(|node| node.data.into()).map_err(of_error) })
             }
             Op::Set(path, data) => done(client.set(path, data)),
             Op::Delete(path) => done(client.delete(path)),

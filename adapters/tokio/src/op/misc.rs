@@ -300,7 +300,7 @@ impl sealed::Operation for Config {
     }
 
     fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        outcome.answer(node)
+        node(outcome)
     }
 }
 
@@ -328,6 +328,6 @@ impl sealed::Operation for Reconfigure<'_> {
     }
 
     fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        outcome.answer(node)
+        node(outcome)
     }
 }

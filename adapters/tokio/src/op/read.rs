@@ -1,11 +1,13 @@
 //! Reading znodes: their data, their metadata, the names of their children, their ACLs.
 
+use bytes::Bytes;
 use zk_session::client::WatchKind;
 use zk_session::owned::{AclEntry, Answer};
 use zk_session::path;
 use zk_session::wire::{OpCode, Request, Stat};
 use zk_session::{ErrorCode, OpError};
 
+use crate::body::Body;
 use crate::call::{Call, Operation, Watchable, sealed};
 use crate::client::Client;
 use crate::error::ErrorKind;
@@ -15,8 +17,9 @@ use crate::slots::Failure;
 /// A znode's data and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The data; null data reads as empty.
-    pub data: Vec<u8>,
+    /// The data; null data reads as empty. A copy of it is cheap; what is kept for long may keep up
+    /// to 4 KiB of other answers in memory, which a copy by [`Bytes::copy_from_slice`] does not.
+    pub data: Bytes,
     /// The metadata.
     pub stat: Stat,
 }
@@ -65,7 +68,7 @@ impl Client {
     /// # let client = zk_session_tokio::Client::connect(ensemble.connect_string()).await?;
     /// # client.create("/config", b"v1").await?;
     /// let (node, mut watch) = client.get("/config").watch().await?;
-    /// assert_eq!((node.data.as_slice(), node.stat.version), (&b"v1"[..], 0));
+    /// assert_eq!((&node.data[..], node.stat.version), (&b"v1"[..], 0));
     /// client.set("/config", b"v2").version(0).await?;
     /// assert!(watch.changed().await.is_some());
     /// # Ok(())
@@ -103,10 +106,11 @@ impl Client {
     }
 }
 
-pub(super) fn node(answer: Answer) -> Option<Node> {
-    match answer {
-        Answer::Data(data, stat) => Some(Node { data: data.unwrap_or_default(), stat }),
-        _ => None,
+#[inline]
+pub(super) fn node(outcome: Outcome) -> Result<Node, ErrorKind> {
+    match outcome.result? {
+        Body::Data(data, stat) => Ok(Node { data, stat }),
+        Body::Other(_) => Err(ErrorKind::UnexpectedAnswer),
     }
 }
 
@@ -128,7 +132,7 @@ impl sealed::Operation for Get<'_> {
     }
 
     fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        outcome.answer(node)
+        node(outcome)
     }
 }
 
@@ -151,7 +155,7 @@ impl sealed::Operation for Exists<'_> {
 
     fn finish(outcome: Outcome) -> Result<Option<Stat>, ErrorKind> {
         match outcome.result {
-            Ok(Answer::Stat(stat)) => Ok(Some(stat)),
+            Ok(Body::Other(Answer::Stat(stat))) => Ok(Some(stat)),
             Ok(_) => Err(ErrorKind::UnexpectedAnswer),
             Err(Failure::Op(OpError::Server(ErrorCode::NoNode))) => Ok(None),
             Err(failure) => Err(failure.into()),
