@@ -276,6 +276,7 @@ impl Handle {
     fn begin_close(&self) {
         let mut inner = self.shared.lock();
         inner.session.close(self.shared.clock.now());
+        inner.asked = true;
         inner.signal();
     }
 }

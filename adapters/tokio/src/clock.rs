@@ -1,5 +1,6 @@
 //! tokio's clock as the core's ticks.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,6 +29,21 @@ impl Clock {
         let span = Duration::from_millis(at.as_millis());
         self.origin.checked_add(span).unwrap_or_else(|| self.origin + Duration::from_millis(FAR))
     }
+}
+
+/// The least and the most that a deadline is put off to fall together with others.
+const SLACK: (u64, u64) = (1, 500);
+
+/// Puts a deadline of an idle session off by at most a hundredth of its timeout and 500 ms, to one of
+/// the points in time at which others have theirs as well: for all of them the process wakes up
+/// once, and their answers come together.
+pub(crate) fn together(due: Instant, timeout: zk_session::Duration) -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let grid = (timeout.as_millis() / 100).clamp(SLACK.0, SLACK.1);
+    let origin = *ORIGIN.get_or_init(Instant::now);
+    let span = due.saturating_duration_since(origin).as_millis();
+    let over = u64::try_from(span % u128::from(grid)).unwrap_or(0);
+    if over == 0 { due } else { due + Duration::from_millis(grid - over) }
 }
 
 /// A seed from the operating system's randomness, through the standard library's hasher keys.

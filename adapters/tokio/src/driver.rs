@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use zk_session::Machine;
 use zk_session::client::{HostIndex, Link, ProbeAnswer};
 
+use crate::clock;
 use crate::dial::{Dialling, Probing, dial, probe};
 use crate::shared::{ENDED, Inner, Shared};
 use crate::slots::Failure;
@@ -169,7 +170,11 @@ impl Driver {
     fn poll_timer(&mut self, inner: &Inner, cx: &mut Context<'_>) -> Poll<()> {
         let due = [inner.session.poll_timeout(), inner.line.deadline()].into_iter().flatten().min();
         let Some(due) = due else { return Poll::Pending };
-        let due = self.shared.clock.instant(due);
+        let mut due = self.shared.clock.instant(due);
+        if self.idle && inner.transport.is_some() {
+            // Nothing but a ping or the silence of the server: neither minds.
+            due = clock::together(due, inner.session.timeout());
+        }
         // Deadlines mostly move on as bytes come and go: the timer is left to fire too early.
         if self.timer.is_elapsed() || self.timer.deadline() > due {
             self.timer.as_mut().reset(due);
