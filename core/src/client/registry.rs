@@ -2,11 +2,14 @@
 
 use super::credential::Credential;
 use super::watch_kind::{WatchKind, Wish};
-use crate::storage::Buf;
+use crate::storage::{Buf, Index};
 use crate::wire::{EventType, WatcherType, Writer};
 
 /// A record: one byte of tag, four of length, then the path or the encoded auth packet.
 const RECORD_HEAD: usize = 5;
+
+/// Bytes of records from which on an index is worth its memory.
+const INDEX_FROM: usize = 256;
 
 const TAG_FREE: u8 = 0;
 const TAG_PENDING: u8 = 8;
@@ -57,6 +60,8 @@ pub(super) struct Registry<'b> {
     pending: usize,
     /// Only free records lie before this.
     first: usize,
+    /// The armed watches, if they are many and memory is not lent.
+    index: Index,
     /// Settles a removal; there once one has been asked for.
     pub(super) removal: Option<fn(&mut Registry<'_>, WatcherType, bool)>,
 }
@@ -123,12 +128,14 @@ impl Record {
 }
 
 impl<'b> Registry<'b> {
-    pub(super) const fn new(buf: Buf<'b>) -> Self {
-        Self { buf, end: 0, live: 0, pending: 0, first: 0, removal: None }
+    pub(super) fn new(buf: Buf<'b>) -> Self {
+        let index = Index::default();
+        Self { buf, end: 0, live: 0, pending: 0, first: 0, index, removal: None }
     }
 
     pub(super) fn clear(&mut self) {
         (self.end, self.live, self.pending, self.first) = (0, 0, 0, 0);
+        self.index = Index::default();
     }
 
     /// Bytes that a body of this length takes.
@@ -190,8 +197,55 @@ impl<'b> Registry<'b> {
         match armed {
             Some(kind) if !self.holds(kind, place, record) => {
                 self.set_tag(record, kind.tag() | place.flag());
+                self.note_armed(record);
             }
             _ => self.remove(record),
+        }
+    }
+
+    /// A record is an armed watch from now on.
+    fn note_armed(&mut self, record: Record) {
+        if self.index.is_started() {
+            let path = self.buf.bytes().get(record.body()).unwrap_or_default();
+            self.index.add(path, record.start);
+        } else if self.end > INDEX_FROM && self.buf.is_owned() {
+            self.note_all();
+        }
+    }
+
+    /// Fills the index anew.
+    fn note_all(&mut self) {
+        self.index.start();
+        let mut from = self.first;
+        while let Some(record) = self.record(from) {
+            from = record.end();
+            if record.kind().is_some() {
+                let path = self.buf.bytes().get(record.body()).unwrap_or_default();
+                self.index.add(path, record.start);
+            }
+        }
+    }
+
+    /// A record is no armed watch any more.
+    fn note_gone(&mut self, record: Record) {
+        if self.index.is_started() && record.kind().is_some() {
+            let path = self.buf.bytes().get(record.body()).unwrap_or_default();
+            self.index.remove(path, record.start);
+        }
+    }
+
+    /// An armed watch at this path that is as wanted, not before `from` if they have to be looked
+    /// through.
+    fn find_armed(
+        &self,
+        path: &[u8],
+        from: usize,
+        wanted: impl Fn(Record) -> bool,
+    ) -> Option<Record> {
+        let is_it = |record: &Record| wanted(*record) && self.is_at(*record, path);
+        match self.index.places(path) {
+            Some(mut places) => places.find_map(|start| self.record(start).filter(is_it)),
+            None => self.records(from).find(is_it),
         }
     }
 
@@ -204,14 +258,16 @@ impl<'b> Registry<'b> {
 
     /// Drops what an event uses up; says whether that was anything.
     pub(super) fn fired(&mut self, event: EventType, path: &[u8], place: Place) -> bool {
-        let mut any = false;
-        let mut from = self.first;
-        while let Some(record) = self.record(from) {
+        let (mut any, mut from) = (false, self.first);
+        let ends = |record: Record| {
+            record.kind().is_some_and(|kind| kind.ends_with(event)) && record.is_of(place)
+        };
+        while let Some(record) = self.find_armed(path, from, ends) {
             from = record.end();
-            let ends = record.kind().is_some_and(|kind| kind.ends_with(event));
-            if ends && record.is_of(place) && self.is_at(record, path) {
-                self.disarm(record);
-                any = true;
+            self.disarm(record);
+            any = true;
+            if self.live == 0 {
+                break;
             }
         }
         any
@@ -297,12 +353,18 @@ impl<'b> Registry<'b> {
 
     /// Whether another record says the same.
     fn holds(&self, kind: WatchKind, place: Place, than: Record) -> bool {
-        self.records(0).any(|r| self.is_armed(r, kind, place, self.body(than)))
+        let tag = kind.tag() | place.flag();
+        self.find_armed(self.body(than), 0, |record| record.tag & !REMOVAL == tag).is_some()
     }
 
     /// The watch is gone; a removal that took it still waits for its answer.
     pub(super) fn disarm(&mut self, record: Record) {
-        if record.is_waiting() { self.set_tag(record, REMOVAL) } else { self.remove(record) }
+        if record.is_waiting() {
+            self.note_gone(record);
+            self.set_tag(record, REMOVAL);
+        } else {
+            self.remove(record);
+        }
     }
 
     pub(super) fn set_tag(&mut self, record: Record, tag: u8) {
@@ -312,6 +374,7 @@ impl<'b> Registry<'b> {
     }
 
     pub(super) fn remove(&mut self, record: Record) {
+        self.note_gone(record);
         self.set_tag(record, TAG_FREE);
         self.live = self.live.saturating_sub(Self::cost(record.body_len));
         if self.live == 0 {
@@ -327,10 +390,15 @@ impl<'b> Registry<'b> {
     }
 
     pub(super) fn append_path(&mut self, tag: u8, path: &[u8]) {
-        self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
+        let start = self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
+        match start.and_then(|start| self.record(start)) {
+            Some(record) if record.kind().is_some() => self.note_armed(record),
+            _ => {}
+        }
     }
 
-    fn append(&mut self, tag: u8, body_len: usize, write: impl FnOnce(&mut [u8])) {
+    /// Where the record is, if there was room for it.
+    fn append(&mut self, tag: u8, body_len: usize, write: impl FnOnce(&mut [u8])) -> Option<usize> {
         let cost = Self::cost(body_len);
         if self.end.saturating_add(cost) > self.buf.bytes().len()
             && (self.live < self.end / 2 || self.end.saturating_add(cost) > self.buf.limit())
@@ -338,17 +406,18 @@ impl<'b> Registry<'b> {
             self.squeeze();
         }
         let (start, end) = (self.end, self.end.saturating_add(cost));
-        let Ok(len) = u32::try_from(body_len) else { return };
+        let len = u32::try_from(body_len).ok()?;
         if !self.buf.reach(end) {
-            return;
+            return None;
         }
-        let Some(memory) = self.buf.bytes_mut().get_mut(start..end) else { return };
-        let Some((head, body)) = memory.split_first_chunk_mut::<RECORD_HEAD>() else { return };
+        let memory = self.buf.bytes_mut().get_mut(start..end)?;
+        let (head, body) = memory.split_first_chunk_mut::<RECORD_HEAD>()?;
         let [a, b, c, d] = len.to_be_bytes();
         *head = [tag, a, b, c, d];
         write(body);
         self.end = end;
         self.live = self.live.saturating_add(cost);
+        Some(start)
     }
 
     /// Moves the records together over the free ones.
@@ -369,6 +438,9 @@ impl<'b> Registry<'b> {
         self.end = to;
         self.first = 0;
         self.pending = pending.unwrap_or(to);
+        if self.index.is_started() {
+            self.note_all();
+        }
     }
 }
 
@@ -446,6 +518,62 @@ mod tests {
         assert_eq!(registry.watches(), 1);
         fired(&mut registry, EventType::NodeCreated, "/three-0123456789");
         assert_eq!(registry.watches(), 0);
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn what_is_looked_up_in_an_index_is_what_is_found_by_looking() {
+        use std::vec::Vec;
+        const ROOM: usize = 1 << 14;
+        let mut memory = std::vec![0; ROOM];
+        let mut both = [Registry::new(Buf::Lent(&mut memory)), Registry::new(Buf::owned(ROOM))];
+        let mut seed = 3_u64;
+        let mut draw = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let (mut waiting, mut fired, mut most) = (0, 0, 0);
+        for step in 0..50_000 {
+            let path = std::format!("/watched/node-{}", draw(300));
+            let place = if draw(8) == 0 { Place::Absolute } else { Place::Below };
+            match draw(10) {
+                0..4 if both.iter().all(|r| r.free() >= Registry::cost(path.len())) => {
+                    waiting += 1;
+                    both.iter_mut().for_each(|r| r.add_pending(path.as_bytes(), place));
+                }
+                4..8 if waiting > 0 => {
+                    waiting -= 1;
+                    let kinds = WatchKind::ALL.into_iter().map(Some).chain([None]);
+                    let kind = kinds.cycle().nth(draw(6).try_into().unwrap()).unwrap();
+                    both.iter_mut().for_each(|r| r.settle(kind));
+                }
+                8 if draw(400) == 0 => both.iter_mut().for_each(Registry::clear_watches),
+                _ => {
+                    let event = match draw(3) {
+                        0 => EventType::NodeDataChanged,
+                        1 => EventType::NodeChildrenChanged,
+                        _ => EventType::NodeDeleted,
+                    };
+                    let [a, b] = &mut both;
+                    let any = a.fired(event, path.as_bytes(), place);
+                    assert_eq!(b.fired(event, path.as_bytes(), place), any, "step {step}");
+                    fired += u32::from(any);
+                }
+            }
+            let [scanned, found] = &both;
+            assert_eq!(scanned.live, found.live, "step {step}");
+            if step % 64 == 0 {
+                let sorted = |r: &Registry<'_>| {
+                    let mut all: Vec<_> = r.armed().map(|(k, p)| (k, p.to_vec())).collect();
+                    all.sort_unstable();
+                    all
+                };
+                assert_eq!(sorted(scanned), sorted(found), "step {step}");
+                most = most.max(found.watches());
+            }
+        }
+        assert!(!both[0].index.is_started() && both[1].index.is_started());
+        assert!(fired > 1000 && most > 100, "{fired} fired, {most} at the most");
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl<'b> Buf<'b> {
         Self::Owned { bytes: Vec::new(), limit }
     }
 
+    /// Whether it grows on the heap.
+    pub(crate) const fn is_owned(&self) -> bool {
+        !matches!(self, Self::Lent(_))
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
