@@ -75,9 +75,8 @@
 //! ([`Error::NotTaken`]).
 //!
 //! # Features
-//! None is on by default, all are additive: `embassy-time` ([`EmbassyTimer`]), `ipv6` (addresses of
+//! None is on by default, all are additive: `embassy-time` (`EmbassyTimer`), `ipv6` (addresses of
 //! hosts), `log` and `defmt` (diagnostics).
-#![cfg_attr(not(feature = "embassy-time"), doc = "\n[`EmbassyTimer`]: #features")]
 #![no_std]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
