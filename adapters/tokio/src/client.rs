@@ -118,7 +118,10 @@ impl Client {
         });
         // Whether it was in time shows in the state.
         let _ = connected.await;
-        let inner = self.shared().lock();
+        // Thousands of sessions that are opened one after the other need one channel for this.
+        drop(states);
+        let mut inner = self.shared().lock();
+        inner.drop_unwatched_state();
         if let Some(failure) = inner.failure {
             return Err(Error::new(failure.into()));
         }

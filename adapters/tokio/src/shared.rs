@@ -403,6 +403,11 @@ impl Inner {
             self.subscribers.retain(|weak| weak.strong_count() > 0);
             self.subscribers.shrink_to_fit();
         }
+        self.drop_unwatched_state();
+    }
+
+    /// Gives the channel of the latest state back if nobody looks at it.
+    pub(crate) fn drop_unwatched_state(&mut self) {
         self.state.take_if(|state| state.receiver_count() == 0);
     }
 }
