@@ -42,6 +42,7 @@ impl Instant {
 
     /// The point `span` later; the far end of the clock if it would lie beyond.
     #[must_use]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub const fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span.as_millis()))
     }

@@ -279,7 +279,7 @@ impl<'b> State<'b> {
                             emit!(info, "session is {:?}: {:?}", state, cause);
                             self.last = (state, cause);
                             self.changes = self.changes.wrapping_add(1);
-                            let new = u16::from(cause == Cause::Established);
+                            let new = u16::from(matches!(cause, Cause::Established));
                             self.sessions = self.sessions.wrapping_add(new);
                         }
                         Event::Notification { kind, path } if listened => {
@@ -430,7 +430,7 @@ impl<'b> State<'b> {
             told.state = self.changes;
             let (state, mut cause) = self.last;
             // A new session may have been lost and resumed since this subscriber last looked.
-            if cause == Cause::Resumed && told.sessions != self.sessions {
+            if matches!(cause, Cause::Resumed) && told.sessions != self.sessions {
                 cause = Cause::Established;
             }
             if matches!(cause, Cause::Established | Cause::Resumed) {

@@ -20,7 +20,7 @@ const BUDGETS: [(Figure, usize); 5] = [
     (Figure::Stack, 1024),
     (Figure::Request, 24),
 ];
-const CORE_AND_ADAPTER: usize = 28_672;
+const CORE_AND_ADAPTER: usize = 25_600;
 const CORE: usize = 18_688;
 
 /// What is held to a budget.

@@ -99,6 +99,7 @@ impl Hosts {
     }
 
     /// The host that is being tried or used, or was last.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn current(&self) -> HostIndex {
         self.left.unwrap_or(self.at(self.cursor))
     }

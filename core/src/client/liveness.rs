@@ -50,6 +50,7 @@ impl Liveness {
     }
 
     /// When a connected session must say something: a third of the timeout after it last did.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn ping_deadline(&self) -> Instant {
         // A server that grants a timeout of 1 ms must not make the session spin.
         let third = self.timeout.share(1, 3).max(Duration::from_millis(1));

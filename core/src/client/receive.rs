@@ -172,7 +172,7 @@ impl ClientSession<'_> {
     fn drain_past_handshake(&mut self) {
         if let Phase::Draining { readable, after, .. } = &mut self.phase {
             *readable = if self.sasl.is_some() { Readable::Nothing } else { Readable::Frames };
-            if *after == After::Retry(DisconnectReason::ClosedInHandshake) {
+            if matches!(after, After::Retry(DisconnectReason::ClosedInHandshake)) {
                 let reason = DisconnectReason::TransportClosed;
                 *after = After::Retry(reason);
                 self.last_disconnect = Some((self.hosts.current(), reason));
@@ -307,7 +307,7 @@ impl ClientSession<'_> {
 
     #[cold]
     fn on_auth(&mut self, header: ReplyHeader) -> Step {
-        let refused = ErrorCode::from_wire(header.err) == Some(ErrorCode::AuthFailed);
+        let refused = header.err == ErrorCode::AuthFailed.to_wire();
         let replayed = self.replay.auths > 0;
         if refused {
             self.end(KeeperState::AuthFailed, Cause::AuthRefused);

@@ -322,6 +322,7 @@ impl<'b> Registry<'b> {
         Records { registry: self, next: from.max(self.first) }
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn record(&self, start: usize) -> Option<Record> {
         if start >= self.end {
             return None;

@@ -230,6 +230,7 @@ impl<'b> ClientSession<'b> {
     }
 
     /// What is to become of the transport.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn poll_link(&self) -> Link {
         match self.phase {
             Phase::Dialling { .. } => Link::Dial(self.hosts.current()),
@@ -301,6 +302,7 @@ impl<'b> ClientSession<'b> {
         matches!(self.phase, Phase::Connected)
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn tick(&mut self, now: Instant) {
         self.clock = self.clock.max(now);
     }

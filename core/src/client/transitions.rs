@@ -89,6 +89,7 @@ impl ClientSession<'_> {
         self.end_reading(readable, after);
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn end_reading(&mut self, readable: Readable, after: After) {
         self.outbox.clear();
         let until = self.clock.after(UNDRAINED);
@@ -149,6 +150,7 @@ impl ClientSession<'_> {
     }
 
     /// A full receive buffer that the application does not empty is not the server's silence.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn read_deadline(&self) -> Option<Instant> {
         (!self.inbox.is_full()).then(|| self.live.read_deadline())
     }
