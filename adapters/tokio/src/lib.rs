@@ -124,7 +124,7 @@
 //! An `outcome` is `ok`, `server_error`, `connection_loss`, `timeout`, `session_over`,
 //! `unusable_answer`, `not_accepted` (by the session, before it left), `not_sent` (no server before
 //! its deadline) or `dropped` (by its caller, before it left). Gauges are set when the session's task
-//! runs, at most once a second, and at least as often as it pings: every third of the timeout.
+//! runs, at most once a second, and at least as often as it pings: every third of the timeout, 10 s at the latest.
 //!
 //! With the feature `tracing`, each session has a span `zk_session` of level `INFO` with `client` and
 //! `session_id`, and in it an event for each transition with `state`, `cause`, `host` and `detail`: `INFO`
