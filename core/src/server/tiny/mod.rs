@@ -38,18 +38,16 @@
 //! let mut buffers = [[[0; 512]; 2]; 4];
 //! let mut connections =
 //!     buffers.each_mut().map(|[recv, transmit]| ConnectionSlot::lent(recv, transmit));
-//! let mut ensemble = Ensemble::new(
-//!     Config::default(),
-//!     Memory {
-//!         nodes: &mut [NodeSlot::EMPTY; 32],
-//!         watches: &mut [WatchSlot::EMPTY; 16],
-//!         sessions: &mut [SessionSlot::EMPTY; 8],
-//!         connections: &mut connections,
-//!         bytes: &mut [0; 4096],
-//!     },
-//!     now,
-//! )
-//! .unwrap();
+//! let (mut nodes, mut watches) = ([NodeSlot::EMPTY; 32], [WatchSlot::EMPTY; 16]);
+//! let (mut sessions, mut bytes) = ([SessionSlot::EMPTY; 8], [0; 4096]);
+//! let memory = Memory {
+//!     nodes: &mut nodes,
+//!     watches: &mut watches,
+//!     sessions: &mut sessions,
+//!     connections: &mut connections,
+//!     bytes: &mut bytes,
+//! };
+//! let mut ensemble = Ensemble::new(Config::default(), memory, now).unwrap();
 //! let conn = ensemble.accept(now).unwrap();
 //! ensemble.handle_bytes(now, conn, b"ruok");
 //! assert_eq!(ensemble.poll_ready(), Some(conn));
