@@ -1,15 +1,21 @@
 //! A hand-driven client of an engine: sends bytes, cuts frames, decodes nothing unasked.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
-use std::collections::{BTreeMap, VecDeque};
+#[path = "../server_frames/mod.rs"]
+mod frames;
+
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use zk_session::server::{CloseReason, ConnectionId, Engine, EngineConfig, ServerId, ServerLink};
 use zk_session::wire::{
-    ConnectRequest, ConnectResponse, EventType, OpCode, Passwd, Reader, Reply, ReplyHeader,
-    Request, RequestHeader, SessionId, WatcherEvent, Writer, Xid, Zxid,
+    ConnectRequest, ConnectResponse, EventType, OpCode, Passwd, Reader, Reply, Request, SessionId,
 };
 use zk_session::{ErrorCode, Instant};
+
+use frames::Inboxes;
+#[allow(unused_imports, reason = "each test uses what it needs")]
+pub(crate) use frames::{Got, connect_bytes, decode, framed, new_session, request_bytes};
 
 pub(crate) const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000));
 
@@ -17,7 +23,7 @@ pub(crate) const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::L
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now: u64,
-    inbox: BTreeMap<ConnectionId, Vec<u8>>,
+    inbox: Inboxes<ConnectionId>,
 }
 
 /// A session as its client knows it.
@@ -29,16 +35,9 @@ pub(crate) struct Session {
     pub(crate) timeout: i32,
 }
 
-/// What a client received, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
-    Event(EventType, String),
-    Reply { xid: i32, zxid: i64, err: i32, body: Vec<u8> },
-}
-
 impl World {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        Self { engine: Engine::new(config, Instant::ORIGIN), now: 0, inbox: BTreeMap::new() }
+        Self { engine: Engine::new(config, Instant::ORIGIN), now: 0, inbox: Inboxes::new() }
     }
 
     /// A standalone server.
@@ -88,21 +87,13 @@ impl World {
     /// Takes the next whole frame that a connection was sent, without its length.
     pub(crate) fn frame(&mut self, conn: ConnectionId) -> Option<Vec<u8>> {
         let fresh = self.drain(conn);
-        let bytes = self.inbox.entry(conn).or_default();
-        bytes.extend(fresh);
-        let len = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap()) as usize;
-        if bytes.len() < 4 + len {
-            return None;
-        }
-        let frame = bytes[4..4 + len].to_vec();
-        bytes.drain(..4 + len);
-        Some(frame)
+        self.inbox.frame(conn, fresh)
     }
 
     /// Takes all that a connection was sent and that is no frame.
     pub(crate) fn text(&mut self, conn: ConnectionId) -> Vec<u8> {
         let fresh = self.drain(conn);
-        let mut text = self.inbox.remove(&conn).unwrap_or_default();
+        let mut text = self.inbox.remove(conn);
         text.extend(fresh);
         text
     }
@@ -211,51 +202,6 @@ impl World {
     pub(crate) fn ready(&mut self) -> VecDeque<ConnectionId> {
         std::iter::from_fn(|| self.engine.poll_ready()).collect()
     }
-}
-
-pub(crate) fn new_session(timeout: i32) -> ConnectRequest<'static> {
-    ConnectRequest {
-        protocol_version: 0,
-        last_zxid_seen: Zxid(0),
-        timeout,
-        session_id: SessionId::NONE,
-        passwd: Some(&[0; 16]),
-        read_only: Some(false),
-    }
-}
-
-pub(crate) fn connect_bytes(request: &ConnectRequest<'_>) -> Vec<u8> {
-    framed(|w| request.write(w))
-}
-
-pub(crate) fn request_bytes(xid: i32, request: &Request<'_>) -> Vec<u8> {
-    framed(|w| {
-        RequestHeader { xid: Xid(xid), op: request.op().to_wire() }.write(w);
-        request.encode(w);
-    })
-}
-
-pub(crate) fn framed(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut memory = vec![0; 512];
-    loop {
-        let mut writer = Writer::new(&mut memory);
-        write(&mut writer);
-        match writer.finish() {
-            Ok(body) => return [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat(),
-            Err(error) => memory = vec![0; error.needed],
-        }
-    }
-}
-
-pub(crate) fn decode(frame: &[u8]) -> Got {
-    let mut reader = Reader::new(frame);
-    let header = ReplyHeader::read(&mut reader).unwrap();
-    if header.xid == Xid::NOTIFICATION {
-        let event = WatcherEvent::read(&mut reader).unwrap();
-        return Got::Event(event.kind, event.path.as_str().unwrap().into());
-    }
-    let body = reader.rest().to_vec();
-    Got::Reply { xid: header.xid.0, zxid: header.zxid.0, err: header.err, body }
 }
 
 pub(crate) fn reply(op: OpCode, body: &[u8]) -> Reply<'_> {

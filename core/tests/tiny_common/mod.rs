@@ -1,17 +1,21 @@
 //! A tiny ensemble on memory of its own, and clients that know nothing but bytes.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
-use std::collections::BTreeMap;
+#[path = "../server_frames/mod.rs"]
+mod frames;
 
 use zk_session::server::tiny::{
     Config, ConnectionId, ConnectionSlot, Ensemble, Memory, NodeSlot, WatchSlot,
 };
 use zk_session::server::{ServerLink, SessionSlot};
 use zk_session::wire::{
-    ConnectRequest, ConnectResponse, EventType, Passwd, Reader, ReplyHeader, Request,
-    RequestHeader, SessionId, Stat, WatcherEvent, Writer, Xid, Zxid,
+    ConnectRequest, ConnectResponse, EventType, Passwd, Reader, Request, SessionId, Stat,
 };
 use zk_session::{ErrorCode, Instant};
+
+use frames::Inboxes;
+#[allow(unused_imports, reason = "each test uses what it needs")]
+pub(crate) use frames::{Got, connect_bytes, decode, framed, new_session, request_bytes};
 
 /// How much memory there is.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +70,7 @@ pub(crate) fn ensemble(config: Config, size: Size) -> Ensemble<'static> {
 pub(crate) struct World {
     pub(crate) ensemble: Ensemble<'static>,
     pub(crate) now: u64,
-    inbox: BTreeMap<ConnectionId, Vec<u8>>,
+    inbox: Inboxes<ConnectionId>,
 }
 
 /// A session as its client knows it.
@@ -78,20 +82,13 @@ pub(crate) struct Session {
     pub(crate) timeout: i32,
 }
 
-/// What a client received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
-    Event(EventType, String),
-    Reply { xid: i32, zxid: i64, err: i32, body: Vec<u8> },
-}
-
 impl World {
     pub(crate) fn new(size: Size) -> Self {
         Self::with(Config::default(), size)
     }
 
     pub(crate) fn with(config: Config, size: Size) -> Self {
-        Self { ensemble: ensemble(config, size), now: 0, inbox: BTreeMap::new() }
+        Self { ensemble: ensemble(config, size), now: 0, inbox: Inboxes::new() }
     }
 
     pub(crate) fn at(&self) -> Instant {
@@ -100,7 +97,7 @@ impl World {
 
     pub(crate) fn open(&mut self) -> ConnectionId {
         let conn = self.ensemble.accept(self.at()).expect("a free slot");
-        self.inbox.remove(&conn);
+        self.inbox.remove(conn);
         conn
     }
 
@@ -136,15 +133,7 @@ impl World {
     /// Takes the next whole frame that a connection was sent, without its length.
     pub(crate) fn frame(&mut self, conn: ConnectionId) -> Option<Vec<u8>> {
         let fresh = self.drain(conn);
-        let bytes = self.inbox.entry(conn).or_default();
-        bytes.extend(fresh);
-        let len = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap()) as usize;
-        if bytes.len() < 4 + len {
-            return None;
-        }
-        let frame = bytes[4..4 + len].to_vec();
-        bytes.drain(..4 + len);
-        Some(frame)
+        self.inbox.frame(conn, fresh)
     }
 
     fn connect(&mut self, request: &ConnectRequest<'_>) -> Option<Session> {
@@ -229,45 +218,4 @@ impl World {
     pub(crate) fn lose(&mut self, conn: ConnectionId) {
         self.ensemble.handle_disconnected(self.at(), conn);
     }
-}
-
-pub(crate) fn new_session(timeout: i32) -> ConnectRequest<'static> {
-    ConnectRequest {
-        protocol_version: 0,
-        last_zxid_seen: Zxid(0),
-        timeout,
-        session_id: SessionId::NONE,
-        passwd: Some(&[0; 16]),
-        read_only: Some(false),
-    }
-}
-
-pub(crate) fn connect_bytes(request: &ConnectRequest<'_>) -> Vec<u8> {
-    framed(|w| request.write(w))
-}
-
-pub(crate) fn request_bytes(xid: i32, request: &Request<'_>) -> Vec<u8> {
-    framed(|w| {
-        RequestHeader { xid: Xid(xid), op: request.op().to_wire() }.write(w);
-        request.encode(w);
-    })
-}
-
-pub(crate) fn framed(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut memory = vec![0; 16_384];
-    let mut writer = Writer::new(&mut memory);
-    write(&mut writer);
-    let body = writer.finish().unwrap();
-    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
-}
-
-pub(crate) fn decode(frame: &[u8]) -> Got {
-    let mut reader = Reader::new(frame);
-    let header = ReplyHeader::read(&mut reader).unwrap();
-    if header.xid == Xid::NOTIFICATION {
-        let event = WatcherEvent::read(&mut reader).unwrap();
-        return Got::Event(event.kind, event.path.as_str().unwrap().into());
-    }
-    let body = reader.rest().to_vec();
-    Got::Reply { xid: header.xid.0, zxid: header.zxid.0, err: header.err, body }
 }
