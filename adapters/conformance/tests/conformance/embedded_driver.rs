@@ -1,9 +1,6 @@
 //! The adapter of microcontrollers, on a thread, over the system's network.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +15,7 @@ use zk_session::client::{ClientConfig, Host, KeeperState};
 use zk_session::wire::{CreateMode, SessionId};
 use zk_session_embedded::{Clock, Dial, DialError, Error, Memory, Session, SessionEvent};
 
+use crate::asked::{self, Asked};
 use crate::driver::{Driver, FRAME, Failure, Op, Outcome, of_op, of_submit};
 
 /// So many requests fit at once.
@@ -33,8 +31,6 @@ pub(crate) struct Embedded {
     /// Where the application waits.
     ours: Runtime,
 }
-
-type Asked<'d> = Pin<Box<dyn Future<Output = Outcome> + 'd>>;
 
 /// The system's network and clock, as a device has them.
 #[derive(Clone, Copy)]
@@ -175,12 +171,7 @@ impl Driver for Embedded {
     }
 
     fn begin<'d>(&'d self, op: Op<'d>) -> Self::Begun<'d> {
-        let mut asked = self.asked(op);
-        let answer = self.ours.block_on(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))));
-        match answer {
-            Poll::Ready(answer) => Box::pin(async { answer }),
-            Poll::Pending => asked,
-        }
+        asked::begin(&self.ours, self.asked(op))
     }
 
     fn finish(&self, begun: Self::Begun<'_>) -> Outcome {
@@ -188,16 +179,7 @@ impl Driver for Embedded {
     }
 
     fn cancel(&self, op: Op<'_>, polls: usize) -> bool {
-        let mut asked = self.asked(op);
-        self.ours.block_on(async move {
-            for _ in 0..polls {
-                if poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_ready())).await {
-                    return true;
-                }
-                tokio::task::yield_now().await;
-            }
-            false
-        })
+        asked::cancel(&self.ours, self.asked(op), polls)
     }
 
     fn next_state(&self, patience: Duration) -> Option<KeeperState> {

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod asked;
 mod driver;
 mod embedded_driver;
 mod ensembles;

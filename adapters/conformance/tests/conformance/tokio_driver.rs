@@ -1,9 +1,8 @@
 //! The adapter of tokio.
 
-use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::IntoFuture;
+use std::pin::pin;
 use std::sync::Mutex;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -11,6 +10,7 @@ use zk_session::client::KeeperState;
 use zk_session::wire::SessionId;
 use zk_session_tokio::{Client, Error, ErrorKind, Limits, Transitions};
 
+use crate::asked::{self, Asked};
 use crate::driver::{Driver, FRAME, Failure, Op, Outcome, of_op, of_submit};
 
 pub(crate) struct Tokio {
@@ -21,8 +21,6 @@ pub(crate) struct Tokio {
     /// Where the application waits.
     ours: Runtime,
 }
-
-type Asked<'d> = Pin<Box<dyn Future<Output = Outcome> + 'd>>;
 
 impl Tokio {
     fn asked<'d>(&'d self, op: Op<'d>) -> Asked<'d> {
@@ -68,12 +66,7 @@ impl Driver for Tokio {
     }
 
     fn begin<'d>(&'d self, op: Op<'d>) -> Self::Begun<'d> {
-        let mut asked = self.asked(op);
-        let answer = self.ours.block_on(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))));
-        match answer {
-            Poll::Ready(answer) => Box::pin(async { answer }),
-            Poll::Pending => asked,
-        }
+        asked::begin(&self.ours, self.asked(op))
     }
 
     fn finish(&self, begun: Self::Begun<'_>) -> Outcome {
@@ -81,16 +74,7 @@ impl Driver for Tokio {
     }
 
     fn cancel(&self, op: Op<'_>, polls: usize) -> bool {
-        let mut asked = self.asked(op);
-        self.ours.block_on(async move {
-            for _ in 0..polls {
-                if poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_ready())).await {
-                    return true;
-                }
-                tokio::task::yield_now().await;
-            }
-            false
-        })
+        asked::cancel(&self.ours, self.asked(op), polls)
     }
 
     fn next_state(&self, patience: Duration) -> Option<KeeperState> {
