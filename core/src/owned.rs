@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::client::{ClientSession, ExportError, TicketContents};
 use crate::error::ErrorCode;
 use crate::wire::{Acl, ClientInfo, MultiResult, Perms, Reply, Stat, Ustring, Writer};
 
@@ -144,4 +145,25 @@ fn encoded(reply: &Reply<'_>) -> Vec<u8> {
     let mut bytes = vec![0; measure.len()];
     reply.encode(&mut Writer::new(&mut bytes));
     bytes
+}
+
+/// The session's ticket, with memory of its own.
+///
+/// # Errors
+/// As [`ClientSession::ticket`], and never for want of memory.
+pub fn ticket(
+    session: &ClientSession<'_>,
+    contents: TicketContents,
+) -> Result<Vec<u8>, ExportError> {
+    let mut memory = Vec::new();
+    loop {
+        match session.ticket(contents, &mut memory).map(<[u8]>::len) {
+            Ok(len) => {
+                memory.truncate(len);
+                return Ok(memory);
+            }
+            Err(ExportError::Memory(error)) => memory.resize(error.needed, 0),
+            Err(error) => return Err(error),
+        }
+    }
 }

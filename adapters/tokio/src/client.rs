@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use zk_session::client::{Cause, ExportError, HostsUpdate, KeeperState, TicketContents, Why};
+use zk_session::client::{Cause, HostsUpdate, KeeperState, TicketContents, Why};
+use zk_session::owned;
 use zk_session::path;
 use zk_session::wire::{SessionId, Zxid};
 use zk_session::{ConfigError, SubmitError};
@@ -222,18 +223,8 @@ impl Client {
     /// [`ErrorKind::NoSession`] before a server has given a session, and after its end.
     pub fn ticket(&self) -> Result<Vec<u8>, Error> {
         let inner = self.shared().lock();
-        let mut memory = Vec::new();
-        loop {
-            let contents = TicketContents::SessionAndWatches;
-            match inner.session.ticket(contents, &mut memory).map(<[u8]>::len) {
-                Ok(len) => {
-                    memory.truncate(len);
-                    return Ok(memory);
-                }
-                Err(ExportError::Memory(error)) => memory.resize(error.needed, 0),
-                Err(_) => return Err(Error::new(ErrorKind::NoSession)),
-            }
-        }
+        owned::ticket(&inner.session, TicketContents::SessionAndWatches)
+            .map_err(|_| Error::new(ErrorKind::NoSession))
     }
 
     /// Leaves the session without closing it: the ensemble keeps it, and its ephemeral znodes, until

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use zk_session::client::{ExportError, TicketContents};
+use zk_session::client::TicketContents;
+use zk_session::owned;
 use zk_session::wire::Request;
 
 use super::driver::hang_up_unwanted;
@@ -18,18 +19,8 @@ impl Client {
     /// [`ErrorKind::NoSession`] before a server has given a session, and after its end.
     pub fn ticket(&self) -> Result<Vec<u8>, Error> {
         let inner = self.handle.shared.lock();
-        let mut memory = Vec::new();
-        loop {
-            let contents = TicketContents::SessionAndWatches;
-            match inner.session.ticket(contents, &mut memory).map(<[u8]>::len) {
-                Ok(len) => {
-                    memory.truncate(len);
-                    return Ok(memory);
-                }
-                Err(ExportError::Memory(error)) => memory.resize(error.needed, 0),
-                Err(_) => return Err(Error::new(ErrorKind::NoSession)),
-            }
-        }
+        owned::ticket(&inner.session, TicketContents::SessionAndWatches)
+            .map_err(|_| Error::new(ErrorKind::NoSession))
     }
 
     /// Leaves the session without closing it: the ensemble keeps it, and its ephemeral znodes, until
