@@ -12,6 +12,7 @@ use zk_session::{ConfigError, SubmitError};
 
 use crate::builder::ClientBuilder;
 use crate::error::{Error, ErrorKind};
+use crate::pings::Pings;
 use crate::shared::Shared;
 use crate::slots::Failure;
 use crate::states::Transitions;
@@ -182,6 +183,18 @@ impl Client {
         let inner = self.shared().lock();
         let host = inner.session.current_host();
         (host.index(), inner.session.host(host).map(|h| h.to_string()).unwrap_or_default())
+    }
+
+    /// How many pings the session has sent, and how fast the last was answered.
+    pub fn pings(&self) -> Pings {
+        self.shared().lock().pings.told()
+    }
+
+    /// When bytes last came from a server, or a connection to one was opened; when the session was
+    /// started before that. To the millisecond.
+    pub fn last_heard(&self) -> Instant {
+        let shared = self.shared();
+        shared.clock.instant(shared.lock().session.last_heard())
     }
 
     /// Until when the ensemble cannot have expired this session: whoever holds a lock through it

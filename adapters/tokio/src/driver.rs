@@ -47,7 +47,7 @@ impl Driver {
     /// Carries bytes between the session and its transport; says whether any moved.
     fn carry(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let clock = self.shared.clock;
-        let Inner { session, transport: Some(transport), trouble, observer, .. } = inner else {
+        let Inner { session, transport: Some(transport), trouble, .. } = inner else {
             // It was up and is gone.
             inner.session.handle_disconnected(clock.now());
             return true;
@@ -74,9 +74,6 @@ impl Driver {
         }
         if let Poll::Ready(read) = transport.poll_read(cx, session.poll_io().recv) {
             note(trouble, &read);
-            if matches!(read, Ok(1..)) {
-                observer.heard();
-            }
             session.handle_read(clock.now(), read);
             moved = true;
         }
@@ -158,10 +155,13 @@ impl Driver {
     fn turn(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let now = self.shared.clock.now();
         inner.session.handle_timeout(now);
+        inner.pings.after_timeout(inner.session.unanswered_pings());
         let mut more = self.mind_link(inner, cx);
         more |= self.mind_probe(inner, cx);
         more |= inner.pull_events(&self.shared);
-        inner.observer.pings(inner.session.unanswered_pings());
+        if let Some(took) = inner.pings.after_events(inner.session.unanswered_pings()) {
+            inner.observer.ponged(took);
+        }
         inner.advance_line(&self.shared.limits, now);
         more
     }
@@ -232,8 +232,8 @@ impl Future for Driver {
         }
         this.idle &= !std::mem::take(&mut inner.asked);
         (inner.signalled, this.gathered) = (false, false);
-        let Inner { observer, watches, .. } = &mut *inner;
-        observer.woken(|| watches.len());
+        let Inner { observer, watches, session, .. } = &mut *inner;
+        observer.woken(|| (watches.len(), shared.clock.now().since(session.last_heard())));
         for _ in 0..TURNS {
             let more = this.turn(&mut inner, cx);
             inner = Self::wake(&shared, inner);

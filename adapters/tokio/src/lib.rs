@@ -166,6 +166,7 @@ mod line;
 mod observe;
 pub mod op;
 mod pending;
+mod pings;
 #[cfg(feature = "sasl")]
 mod sasl;
 mod shared;
@@ -184,6 +185,7 @@ pub use client::Client;
 pub use ensemble::*;
 pub use error::{Error, ErrorKind};
 pub use pending::Pending;
+pub use pings::Pings;
 #[cfg(feature = "sasl")]
 pub use sasl::{DigestMd5, SaslAnswer, SaslExchange, SaslMechanism};
 pub use states::{Transition, Transitions};

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::line::{Line, Parcel};
 use crate::observe::Observer;
 use crate::pending::Place;
+use crate::pings::PingLog;
 use crate::slots::{Asker, Failure, Slots};
 use crate::states::{Subscriber, Transition};
 use crate::transport::{Layer, Transport};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     #[cfg(feature = "sasl")]
     pub(crate) sasl: Option<crate::sasl::Authenticator>,
     pub(crate) observer: Observer,
+    pub(crate) pings: PingLog,
     pub(crate) slots: Slots,
     cutter: Cutter,
     pub(crate) line: Line,
@@ -79,6 +81,7 @@ impl Shared {
             #[cfg(feature = "sasl")]
             sasl: None,
             observer,
+            pings: PingLog::default(),
             slots: Slots::default(),
             cutter: Cutter::default(),
             line: Line::default(),
@@ -307,6 +310,9 @@ impl Inner {
                         why: session.why().copied(),
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                    if !state.is_connected() {
+                        self.pings.disconnected();
+                    }
                     self.observer.changed(&transition);
                     self.tell(&transition);
                 }

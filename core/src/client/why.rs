@@ -40,6 +40,12 @@ impl ClientSession<'_> {
         self.why.as_ref()
     }
 
+    /// When the transport was last opened or brought bytes: what [`Why::last_heard`] is of a moment,
+    /// now.
+    pub const fn last_heard(&self) -> Instant {
+        self.live.last_heard()
+    }
+
     pub(super) fn explain(&mut self, state: KeeperState, cause: Cause) {
         self.why = Some(Why {
             state,

@@ -29,9 +29,6 @@ pub(super) struct Part {
     requests: Places<(OpCode, Instant)>,
     ops: Vec<(OpCode, Op)>,
     connected_before: bool,
-    heard: Instant,
-    /// How many pings were unanswered when last looked, and since when.
-    pings: (u32, Option<Instant>),
     /// When gauges were set last.
     told: Option<Instant>,
     watches_told: usize,
@@ -64,8 +61,6 @@ impl Part {
             requests: Places::new(),
             ops: Vec::new(),
             connected_before: false,
-            heard: Instant::now(),
-            pings: (0, None),
             told: None,
             watches_told: 0,
             reconnects: counter!(RECONNECTS, "client" => label()),
@@ -109,37 +104,23 @@ impl Part {
     pub(super) fn changed(&mut self, transition: &Transition) {
         let state = format!("{:?}", transition.state);
         counter!(TRANSITIONS, "client" => self.client.clone(), "state" => state).increment(1);
-        // Pings of a connection that is gone are not answered any more.
-        self.pings = (0, None);
         if transition.state.is_connected() && std::mem::replace(&mut self.connected_before, true) {
             self.reconnects.increment(1);
         }
     }
 
-    #[inline]
-    pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
+    pub(super) fn ponged(&mut self, took: Duration) {
+        self.ping_seconds.record(took);
     }
 
-    pub(super) fn pings(&mut self, unanswered: u32) {
-        let (before, since) = &mut self.pings;
-        if unanswered > *before {
-            since.get_or_insert_with(Instant::now);
-        } else if unanswered < *before {
-            if let Some(since) = since.take() {
-                self.ping_seconds.record(since.elapsed());
-            }
-        }
-        *before = unanswered;
-    }
-
-    pub(super) fn woken(&mut self, watches: impl FnOnce() -> usize) {
+    pub(super) fn woken(&mut self, gauges: impl FnOnce() -> (usize, zk_session::Duration)) {
         if self.told.is_some_and(|told| told.elapsed() < PAUSE) {
             return;
         }
         self.told = Some(Instant::now());
-        self.silence_seconds.set(self.heard.elapsed());
-        self.tell_watches(watches());
+        let (watches, silence) = gauges();
+        self.silence_seconds.set(Duration::from_millis(silence.as_millis()));
+        self.tell_watches(watches);
     }
 
     pub(super) fn ended(&mut self) {

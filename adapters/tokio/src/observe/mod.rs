@@ -13,6 +13,8 @@ use nothing as meters;
 #[cfg(not(feature = "tracing"))]
 use nothing as spans;
 
+use std::time::Duration;
+
 use zk_session::wire::OpCode;
 
 use crate::slots::Failure;
@@ -76,22 +78,16 @@ impl Observer {
         self.spans.changed(transition);
     }
 
-    /// Bytes have come.
+    /// A ping was answered after this time.
     #[inline]
-    pub(crate) fn heard(&mut self) {
-        self.meters.heard();
+    pub(crate) fn ponged(&mut self, took: Duration) {
+        self.meters.ponged(took);
     }
 
-    /// So many pings are not answered yet.
+    /// The session's task runs, with so many watches and after so long a silence of the server.
     #[inline]
-    pub(crate) fn pings(&mut self, unanswered: u32) {
-        self.meters.pings(unanswered);
-    }
-
-    /// The session's task runs.
-    #[inline]
-    pub(crate) fn woken(&mut self, watches: impl FnOnce() -> usize) {
-        self.meters.woken(watches);
+    pub(crate) fn woken(&mut self, gauges: impl FnOnce() -> (usize, zk_session::Duration)) {
+        self.meters.woken(gauges);
     }
 
     /// The session's task has ended.

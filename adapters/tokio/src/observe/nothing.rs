@@ -1,5 +1,7 @@
 //! Nobody is told, and nothing is done for it.
 
+use std::time::Duration;
+
 use zk_session::wire::OpCode;
 
 use crate::slots::Failure;
@@ -33,13 +35,10 @@ impl Part {
     pub(super) const fn changed(&self, _: &Transition) {}
 
     #[inline(always)]
-    pub(super) const fn heard(&self) {}
+    pub(super) const fn ponged(&self, _: Duration) {}
 
     #[inline(always)]
-    pub(super) const fn pings(&self, _: u32) {}
-
-    #[inline(always)]
-    pub(super) fn woken(&self, _: impl FnOnce() -> usize) {}
+    pub(super) fn woken(&self, _: impl FnOnce() -> (usize, zk_session::Duration)) {}
 
     #[inline(always)]
     pub(super) const fn ended(&self) {}
