@@ -4,9 +4,11 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::client::{ClientSession, ExportError, TicketContents};
+use crate::client::{ClientSession, ExportError, RawReply, TicketContents};
 use crate::error::ErrorCode;
-use crate::wire::{Acl, ClientInfo, MultiResult, Perms, Reply, Stat, Ustring, Writer};
+use crate::wire::{
+    Acl, ClientInfo, Data, MultiResult, OpCode, Perms, Reply, Stat, Ustring, WireError, Writer,
+};
 
 /// A reply's body, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +110,24 @@ impl Answer {
             Reply::WhoAmI(identities) => Self::WhoAmI(identities.iter().map(identity).collect()),
             other => Self::Raw(encoded(other)),
         }
+    }
+
+    /// Decodes a reply and copies it, the common kinds in one step.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bytes are not such a body.
+    pub fn from_raw(reply: &RawReply<'_>) -> Result<Self, WireError> {
+        Ok(match reply.op() {
+            OpCode::GetData => {
+                let Data { data, stat } = reply.data()?;
+                Self::Data(data.map(<[u8]>::to_vec), stat)
+            }
+            OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Self::Stat(reply.stat()?),
+            OpCode::Create | OpCode::Sync => Self::Path(text(reply.path()?)),
+            OpCode::GetChildren => Self::Children(reply.children()?.iter().map(text).collect()),
+            OpCode::Delete => Self::Empty,
+            _ => Self::from_reply(&reply.decode()?),
+        })
     }
 }
 

@@ -105,9 +105,12 @@ fn a_typed_operation_leaves_and_is_remembered_as_its_request_would_be() {
                 client.transmit();
                 client.session.handle_bytes(now, &bytes);
             }
+            let chroot = typed.session.chroot().to_owned();
             let decoded = raw(&mut typed, |event| match event {
                 Event::Reply { xid, zxid, result: Ok(reply) } => {
                     assert_eq!(reply.op(), request.op());
+                    let kept = (reply.op(), reply.body().to_vec());
+                    assert_eq!(RawReply::new(kept.0, &kept.1, &chroot), reply);
                     format!("{xid} {zxid} {:?}", reply.decode().unwrap())
                 }
                 event => panic!("{event:?}"),

@@ -20,6 +20,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use zk_session::ErrorCode;
+use zk_session::client::RawReply;
+use zk_session::owned::Answer;
 use zk_session::wire::{
     Acl, AddWatchMode, ConnectRequest, ConnectResponse, CreateMode, EncodeError, EventType, List,
     OpCode, Reader, Reply, ReplyHeader, Request, RequestHeader, SessionId, Stat, WatcherEvent,
@@ -112,6 +114,22 @@ proptest! {
         body.extend(tail);
         prop_assert_eq!(Reply::decode(op, &body), Ok(reply));
         says_what_it_needs(|w| reply.encode(w), room);
+    }
+
+    #[test]
+    fn an_owned_answer_straight_from_the_bytes_is_the_one_that_is_decoded_first(
+        owned in owned(), op in op(), any in vec(any::<u8>(), 0..100), app in any::<bool>(),
+    ) {
+        let elements = owned.elements();
+        let body = encoded(|w| elements.items().reply(op).encode(w));
+        let chroot = if app { "/app" } else { "" };
+        let paths = ["/app", "/app/a", "/apple", "/"].map(|path| encoded(|w| w.ustring(path.into())));
+        let cuts = (0..body.len()).map(|end| &body[..end]);
+        for body in cuts.chain([&body[..], &any]).chain(paths.iter().map(Vec::as_slice)) {
+            let raw = RawReply::new(op, body, chroot);
+            prop_assert_eq!((raw.op(), raw.body()), (op, body));
+            prop_assert_eq!(Answer::from_raw(&raw), raw.decode().map(|it| Answer::from_reply(&it)));
+        }
     }
 
     #[test]

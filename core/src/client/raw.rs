@@ -1,7 +1,8 @@
 //! Replies that are decoded when they are looked at, and then as what they are looked at for.
 
 use super::event::Event;
-use super::receive::{Answer, Step};
+use super::phase::{Phase, Readable};
+use super::receive::{Answer, Look, Step};
 use super::session::ClientSession;
 use crate::error::{ErrorCode, OpError};
 use crate::wire::{
@@ -24,12 +25,22 @@ pub struct RawReply<'a> {
 }
 
 impl<'a> RawReply<'a> {
+    /// The body of a reply to `op`, from memory of the caller: for whoever keeps a reply as it came,
+    /// and looks at it when the session is not at hand. `chroot` is that of the
+    /// [session](ClientSession::chroot), below which paths are named; empty for none.
+    #[inline]
+    pub const fn new(op: OpCode, body: &'a [u8], chroot: &'a str) -> Self {
+        Self { op, body, chroot }
+    }
+
     /// What was asked.
+    #[inline]
     pub const fn op(&self) -> OpCode {
         self.op
     }
 
     /// The bytes behind the reply's header, with paths as the server names them.
+    #[inline]
     pub const fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -102,14 +113,22 @@ impl core::fmt::Debug for RawReply<'_> {
 
 impl ClientSession<'_> {
     /// As [`poll_event`](Self::poll_event), but leaves replies undecoded: a program that pulls
-    /// events this way holds no more code than the replies need that it looks at.
+    /// events this way holds no more code than the replies need that it looks at. What is copied out
+    /// of a reply, its [`op`](RawReply::op) and [`body`](RawReply::body), is all that
+    /// [`RawReply::new`] needs to decode it later, where nobody waits for the session.
     pub fn poll_raw(&mut self) -> Option<Event<'_, RawReply<'_>>> {
         loop {
-            match self.next_unconnected() {
-                Step::Answer(answer) => {
-                    let (xid, zxid) = (answer.xid, answer.zxid);
-                    return Some(Event::Reply { xid, zxid, result: self.raw(&answer) });
-                }
+            let step = match self.phase {
+                // A microcontroller has one way for all phases: it has less room than time.
+                Phase::Connected if cfg!(target_pointer_width = "64") => match self.look() {
+                    Look::Answer(answer) => return Some(self.lend_raw(&answer)),
+                    Look::Idle => return None,
+                    Look::Other(frame) => self.on_frame(frame, Readable::Frames),
+                },
+                _ => self.next_unconnected(),
+            };
+            match step {
+                Step::Answer(answer) => return Some(self.lend_raw(&answer)),
                 Step::Event(found) => return Some(self.lend(found)),
                 Step::Again => {}
                 Step::Idle => return None,
@@ -117,13 +136,19 @@ impl ClientSession<'_> {
         }
     }
 
+    #[inline]
+    fn lend_raw(&self, answer: &Answer) -> Event<'_, RawReply<'_>> {
+        Event::Reply { xid: answer.xid, zxid: answer.zxid, result: self.raw(answer) }
+    }
+
     /// What an answer says, undecoded.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn raw(&self, answer: &Answer) -> Result<RawReply<'_>, OpError> {
         match ErrorCode::from_wire(answer.err) {
             Some(code) => Err(OpError::Server(code)),
             None => {
                 let body = self.inbox.frame(answer.body.clone());
-                Ok(RawReply { op: answer.op, body, chroot: self.chroot() })
+                Ok(RawReply::new(answer.op, body, self.chroot()))
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Answer {
 }
 
 /// What the quick look at the receive buffer of a connected session finds.
-enum Look {
+pub(super) enum Look {
     /// The usual, without any detour.
     Answer(Answer),
     /// Nothing yet.
@@ -86,7 +86,7 @@ impl ClientSession<'_> {
 
     /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
     #[inline]
-    fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Look {
         match self.next_frame() {
             NextFrame::Partial => Look::Idle,
             NextFrame::Whole(frame) => match self.answer(&frame) {
@@ -211,7 +211,7 @@ impl ClientSession<'_> {
     }
 
     #[cold]
-    fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
+    pub(super) fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
         match frame {
             NextFrame::Partial => Step::Idle,
             NextFrame::Whole(frame) if readable == Readable::Handshake => self.on_handshake(frame),
