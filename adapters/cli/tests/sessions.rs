@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Running, Stage, eventually, run_with, zks};
 
 #[test]
@@ -139,9 +139,46 @@ fn a_session_tells_each_transition_and_why() {
     assert_ne!(back["host"], first["host"]);
 
     session.signal(Signal::SIGTERM);
+    assert_eq!(session.json()["event"], "Pings");
     assert_eq!(session.json()["state"], "Closed");
     assert_eq!(session.end().ok(), "");
     assert_eq!(stage.ensemble.sessions().unwrap(), []);
+}
+
+#[test]
+fn a_held_session_shows_its_pings() {
+    let stage = Stage::new(1);
+    let mut session = stage.start(&["--json", "--timeout", "1s", "session", "--every", "50ms"]);
+    assert_eq!(session.json()["state"], "SyncConnected");
+    let first = session.json();
+    assert_eq!(
+        (&first["event"], &first["sent"], &first["answered"], &first["last_ms"]),
+        (&json!("Pings"), &json!(0), &json!(0), &Value::Null)
+    );
+    let answered = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["answered"].as_u64() == Some(2)
+    };
+    let second: Value = serde_json::from_str(&session.until(answered)).unwrap();
+    assert_eq!(second["sent"], 2);
+    let (last, heard) = (&second["last_ms"], &second["heard_ms_ago"]);
+    assert!(last.as_f64().is_some_and(|ms| ms > 0.0 && ms < 333.0), "{second}");
+    assert!(heard.as_f64().is_some_and(|ms| (0.0..333.0).contains(&ms)), "{second}");
+    // A server that is silent is heard no more; what was sent to it stays unanswered.
+    stage.ensemble.freeze(0).unwrap();
+    let lost = session.until(|line| line.contains("Disconnected"));
+    assert!(lost.contains("nothing heard within the read deadline"), "{lost}");
+    stage.ensemble.thaw(0).unwrap();
+    session.until(|line| line.contains("the session was resumed"));
+    session.signal(Signal::SIGINT);
+    let rest = session.end().json();
+    let [.., last, closed] = &rest[..] else { panic!("{rest:?}") };
+    assert!(last["sent"].as_u64() > last["answered"].as_u64(), "{last}");
+    assert_eq!(closed["state"], "Closed");
+
+    let text = stage.ok(&["--timeout", "1s", "session", "--hold", "400ms"]);
+    assert!(text.contains("1 ping sent, 1 answered, the last in "), "{text}");
+    assert!(text.contains(" s ago\n"), "{text}");
 }
 
 #[test]
@@ -186,7 +223,7 @@ fn a_ticket_takes_a_session_from_run_to_run() {
         (&resumed[0]["cause"], &resumed[0]["session"]),
         (&json!("the session was resumed"), &json!(id))
     );
-    assert_eq!(resumed[1]["cause"], "left without closing");
+    assert_eq!(resumed[2]["cause"], "left without closing");
     with(&["session", "--hold", "0s"]).ok();
     assert!(!file.exists(), "a closed session's ticket is worth nothing");
     assert_eq!(stage.ok(&["ls"]), "zookeeper\n");

@@ -159,6 +159,20 @@ fn the_live_view_is_drawn_until_q_or_a_signal() {
 }
 
 #[test]
+fn a_held_sessions_pings_are_on_the_last_line_all_the_time() {
+    let stage = Stage::new(1);
+    let mut session = Terminal::new(zks(&stage.servers, &["--timeout", "1s", "session"]));
+    session.shows("SyncConnected");
+    session.shows("no ping was due yet; heard 0.");
+    session.shows("1 ping sent, 1 answered, the last in ");
+    session.shows("2 pings sent, 2 answered");
+    let pid = nix::unistd::Pid::from_raw(session.child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
+    session.shows("Closed");
+    assert_eq!(session.end(), 0);
+}
+
+#[test]
 fn a_terminal_has_colours_unless_they_are_not_wanted() {
     let stage = Stage::new(1);
     let mut ls = Terminal::new(zks(&stage.servers, &["ls"]));

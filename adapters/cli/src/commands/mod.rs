@@ -33,7 +33,7 @@ pub(crate) use manual::{Completions, Man};
 pub(crate) use members::{Config, Reconfig};
 pub(crate) use multi::Multi;
 pub(crate) use quota::Quota;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, milliseconds, pings};
 pub(crate) use set::{Set, Source};
 pub(crate) use stat::Stat;
 pub(crate) use sync::Sync;

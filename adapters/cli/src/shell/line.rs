@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::ZnodeCommand;
 use crate::auth;
+use crate::commands::{self, milliseconds};
 use crate::failure::Failure;
 use crate::output::{FIELD, Out, printable};
 use crate::ticket::TicketFile;
@@ -27,7 +28,7 @@ pub(super) enum Line {
     /// Show the servers a credential
     #[command(subcommand)]
     Auth(Auth),
-    /// Show the session: its id, timeout, server and state
+    /// Show the session: its id, state, timeout, server and pings
     Session,
     /// End the session and the shell
     #[command(visible_alias = "exit")]
@@ -115,6 +116,7 @@ fn session(zk: &Zk, out: &mut Out) -> Result<(), Failure> {
     let client = zk.client();
     let (id, state, (_, host)) = (client.session_id(), client.state(), client.current_host());
     let timeout = client.timeout().as_millis();
+    let (pings, heard) = (client.pings(), client.last_heard().elapsed());
     if out.is_json() {
         return out.json_line(&json!({
             "session": id.to_string(),
@@ -122,12 +124,19 @@ fn session(zk: &Zk, out: &mut Out) -> Result<(), Failure> {
             "connected": state.is_connected(),
             "timeout_ms": u64::try_from(timeout).unwrap_or(u64::MAX),
             "host": host,
+            "pings_sent": pings.sent,
+            "pings_answered": pings.answered,
+            "last_ping_ms": pings.last_round_trip.map(milliseconds),
+            "heard_ms_ago": milliseconds(heard),
             "ticket": zk.ticket().map(TicketFile::name),
         }));
     }
     out.remark(&format!("{id}  {state:?}"))?;
     out.remark(&format!("  {FIELD}timeout{FIELD:#}  {timeout} ms"))?;
-    out.remark(&format!("  {FIELD}server{FIELD:#}   {}", printable(&host)))
+    out.remark(&format!("  {FIELD}server{FIELD:#}   {}", printable(&host)))?;
+    let heard = heard.as_secs_f64();
+    out.remark(&format!("  {FIELD}heard{FIELD:#}    {heard:.1} s ago"))?;
+    out.remark(&format!("  {FIELD}pings{FIELD:#}    {}", commands::pings(&pings)))
 }
 
 #[cfg(test)]
