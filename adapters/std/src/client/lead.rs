@@ -126,8 +126,18 @@ impl Reader {
         match (&**stream).read(&mut self.buffer) {
             Ok(0) => shared.lost(stream),
             Ok(n) => receive(shared, stream, self.buffer.get(..n).unwrap_or_default()),
-            Err(error) if is_wait(&error) => {}
+            Err(error) if is_wait(&error) => self.give_back(shared),
             Err(_) => shared.lost(stream),
+        }
+    }
+
+    /// Nothing has come for a while: an idle session does without memory for more.
+    fn give_back(&mut self, shared: &Shared) {
+        self.buffer = Vec::new();
+        let mut inner = shared.lock();
+        if inner.slots.is_idle() {
+            inner.session.shrink();
+            inner.slots.shrink();
         }
     }
 

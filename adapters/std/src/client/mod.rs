@@ -9,6 +9,7 @@ mod operations;
 mod pending;
 mod probe;
 mod shared;
+mod slots;
 
 use std::sync::Arc;
 use std::thread;

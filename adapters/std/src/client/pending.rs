@@ -32,22 +32,22 @@ impl Pending {
     pub fn wait(mut self) -> Result<Answer, OpError> {
         let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
         let shared = &*self.shared;
-        if let Some(answer) = shared.lock().slots.take(place) {
+        if let Some(answer) = shared.lock().take(place) {
             return answer;
         }
         shared.flush();
         loop {
-            if let Some(answer) = shared.lead(|inner| inner.slots.take(place)) {
+            if let Some(answer) = shared.lead(|inner| inner.take(place)) {
                 return answer;
             }
             let mut inner = shared.lock();
-            if let Some(answer) = inner.slots.take(place) {
+            if let Some(answer) = inner.take(place) {
                 return answer;
             }
             inner.slots.park(place, thread::current());
             drop(inner);
             // Whoever read a moment ago may have stopped before it could know of this thread.
-            if let Some(answer) = shared.lead(|inner| inner.slots.take(place)) {
+            if let Some(answer) = shared.lead(|inner| inner.take(place)) {
                 return answer;
             }
             thread::park();

@@ -1,19 +1,18 @@
 //! What the application's threads and the session's own two threads share.
 
-use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Instant;
 
 use zk_session::client::{ClientSession, Event};
-use zk_session::wire::Xid;
+use zk_session::owned::Answer;
 use zk_session::{Machine, OpError};
 
 use super::events::{Queue, SessionEvent, Transition};
 use super::lead::{Lead, Reader};
+use super::slots::Slots;
 use crate::clock::Clock;
-use zk_session::owned::Answer;
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
@@ -174,16 +173,11 @@ impl Inner {
     /// Pulls every event and hands it to whom it concerns. Never waits for the application.
     pub(crate) fn pull_events(&mut self) -> News {
         let mut news = News::default();
-        loop {
-            let host = self.session.current_host();
-            let Some(event) = self.session.poll_event() else { break };
+        let mut host = self.session.current_host();
+        while let Some(event) = self.session.poll_raw() {
             let told = match event {
                 Event::Reply { xid, result, .. } => {
-                    let owned = || match &result {
-                        Ok(reply) => Ok(Answer::from_reply(reply)),
-                        Err(error) => Err(*error),
-                    };
-                    if let Some(thread) = self.slots.answer(xid, owned) {
+                    if let Some(thread) = self.slots.answer(xid, result) {
                         self.wakes.push(thread);
                     }
                     continue;
@@ -204,6 +198,7 @@ impl Inner {
                         at: Instant::now(),
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                    host = session.current_host();
                     SessionEvent::State(transition)
                 }
                 Event::WatchesLost { .. } => SessionEvent::WatchesLost,
@@ -217,6 +212,12 @@ impl Inner {
             }
         }
         news
+    }
+
+    /// The answer in a place, if it is there.
+    #[inline]
+    pub(crate) fn take(&mut self, place: usize) -> Option<Result<Answer, OpError>> {
+        self.slots.take(place, self.session.chroot())
     }
 
     pub(crate) fn subscribe(&mut self) -> Arc<Queue> {
@@ -237,144 +238,6 @@ impl Inner {
         }
         if let Some(queue) = last.upgrade() {
             queue.push(event);
-        }
-    }
-}
-
-/// Answers on their way to the threads that wait for them.
-#[derive(Default)]
-pub(crate) struct Slots {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
-    /// Requests in flight, oldest first.
-    order: VecDeque<(Xid, usize)>,
-    /// How many threads are parked for answers.
-    parked: usize,
-}
-
-enum Slot {
-    Free,
-    /// Not answered; this thread is parked for it, if any.
-    Pending(Option<Thread>),
-    /// Nobody will ask.
-    Abandoned,
-    Answered(Result<Answer, OpError>),
-}
-
-impl Slots {
-    /// A place for the answer to a request.
-    pub(crate) fn open(&mut self, xid: Xid) -> usize {
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => {
-                self.slots.push(Slot::Free);
-                self.slots.len() - 1
-            }
-        };
-        self.put(place, Slot::Pending(None));
-        self.order.push_back((xid, place));
-        place
-    }
-
-    /// Whether no request is in flight.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
-    fn answer(
-        &mut self,
-        xid: Xid,
-        answer: impl FnOnce() -> Result<Answer, OpError>,
-    ) -> Option<Thread> {
-        // Answers come in order, but for those of auth packets.
-        let place = match self.order.front() {
-            Some((oldest, place)) if *oldest == xid => {
-                let place = *place;
-                self.order.pop_front();
-                place
-            }
-            _ => {
-                let at = self.order.iter().position(|(open, _)| *open == xid)?;
-                self.order.remove(at)?.1
-            }
-        };
-        match self.slots.get_mut(place) {
-            Some(slot @ Slot::Pending(_)) => {
-                let thread = if let Slot::Pending(thread) = slot { thread.take() } else { None };
-                self.parked -= usize::from(thread.is_some());
-                *slot = Slot::Answered(answer());
-                thread
-            }
-            _ => {
-                self.release(place);
-                None
-            }
-        }
-    }
-
-    /// The answer, if it is there.
-    #[inline]
-    pub(crate) fn take(&mut self, place: usize) -> Option<Result<Answer, OpError>> {
-        let slot = self.slots.get_mut(place)?;
-        match slot {
-            Slot::Pending(_) => None,
-            Slot::Answered(_) => {
-                let Slot::Answered(answer) = std::mem::replace(slot, Slot::Free) else {
-                    return None;
-                };
-                self.free.push(place);
-                Some(answer)
-            }
-            Slot::Free | Slot::Abandoned => Some(Err(OpError::SessionClosed)),
-        }
-    }
-
-    /// Remembers who is parked until the answer is there.
-    pub(crate) fn park(&mut self, place: usize, waiter: Thread) {
-        if let Some(Slot::Pending(thread)) = self.slots.get_mut(place) {
-            self.parked += usize::from(thread.replace(waiter).is_none());
-        }
-    }
-
-    /// Who is parked for an answer, and will be the first to have it.
-    pub(crate) fn next_waiter(&self) -> Option<Thread> {
-        if self.parked == 0 {
-            return None;
-        }
-        self.order.iter().find_map(|(_, place)| match self.slots.get(*place)? {
-            Slot::Pending(thread) => thread.clone(),
-            _ => None,
-        })
-    }
-
-    /// Whether any thread is parked for an answer.
-    pub(crate) const fn has_waiters(&self) -> bool {
-        self.parked > 0
-    }
-
-    /// Whether the answer is there.
-    pub(crate) fn is_answered(&self, place: usize) -> bool {
-        matches!(self.slots.get(place), Some(Slot::Answered(_)))
-    }
-
-    /// Nobody will ask for the answer.
-    pub(crate) fn abandon(&mut self, place: usize) {
-        if self.is_answered(place) {
-            self.release(place);
-        } else {
-            self.put(place, Slot::Abandoned);
-        }
-    }
-
-    fn release(&mut self, place: usize) {
-        self.put(place, Slot::Free);
-        self.free.push(place);
-    }
-
-    fn put(&mut self, place: usize, slot: Slot) {
-        if let Some(old) = self.slots.get_mut(place) {
-            *old = slot;
         }
     }
 }
