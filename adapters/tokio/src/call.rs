@@ -11,8 +11,7 @@ use zk_session::wire::{OpCode, Request};
 use crate::client::Client;
 use crate::error::ErrorKind;
 use crate::pending::{About, Outcome, Pending, finish};
-use crate::watch::Watch;
-use crate::watches::Wish;
+use crate::watch::{Queue, Watch};
 
 /// How many events of a watch wait for its reader, unless the call says otherwise.
 const BUFFER: usize = 1024;
@@ -118,10 +117,10 @@ impl<'a, O: Operation> Call<'a, O> {
         let Self { client, time, buffer, op } = self;
         let shared = client.shared();
         let view = client.view();
-        let wish = op.wish().map(|(on_success, on_no_node)| {
+        let wish = op.wish().map(|kinds| {
             let below = if op.is_absolute() { "" } else { view };
-            let path: Arc<str> = zk_session::path::join(below, op.path()).into();
-            Box::new(Wish { path, on_success, on_no_node, buffer })
+            let path = zk_session::path::join(below, op.path()).into();
+            Arc::new(Queue::new(path, kinds, buffer))
         });
         let deadline = time.map(|time| shared.after(time));
         let placed = op.request(view, wish.is_some(), |request| {

@@ -158,7 +158,7 @@ impl Driver {
         inner.pings.after_timeout(inner.session.unanswered_pings());
         let mut more = self.mind_link(inner, cx);
         more |= self.mind_probe(inner, cx);
-        more |= inner.pull_events(&self.shared);
+        more |= inner.pull_events();
         if let Some(took) = inner.pings.after_events(inner.session.unanswered_pings()) {
             inner.observer.ponged(took);
         }
@@ -264,7 +264,7 @@ impl Drop for Driver {
             let mut inner = self.shared.lock();
             inner.fail_all(Failure::NoRuntime);
             inner.session.detach(self.shared.clock.now());
-            inner.pull_events(&self.shared);
+            inner.pull_events();
             inner.end(Failure::NoRuntime);
             drop(Self::wake(&self.shared, inner));
         }

@@ -1,13 +1,14 @@
 //! Requests that the session cannot take yet, in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 
 use zk_session::storage::Limits;
 use zk_session::wire::{OpCode, Request, Writer};
 use zk_session::{Instant, SubmitError};
 
-use crate::watches::Wish;
+use crate::watch::Queue;
 
 /// A request that has left its caller's memory, with what belongs to it.
 #[derive(Debug)]
@@ -18,14 +19,15 @@ pub(crate) struct Parcel {
     config: bool,
     /// When it is given up.
     pub(crate) deadline: Option<Instant>,
-    pub(crate) wish: Option<Box<Wish>>,
+    /// The watch that it wishes for.
+    pub(crate) wish: Option<Arc<Queue>>,
 }
 
 impl Parcel {
     pub(crate) fn new(
         request: &Request<'_>,
         deadline: Option<Instant>,
-        wish: Option<Box<Wish>>,
+        wish: Option<Arc<Queue>>,
     ) -> Self {
         let mut measure = Writer::new(&mut []);
         request.encode(&mut measure);

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::line::Parcel;
 use crate::shared::Shared;
 use crate::slots::Failure;
-use crate::watch::Watch;
+use crate::watch::{Queue, Watch};
 
 /// The bytes of a path that need no heap.
 const SHORT: usize = 47;
@@ -178,6 +178,11 @@ impl<T> Pending<T> {
         }
     }
 
+    #[cold]
+    fn watch(&self, queue: Arc<Queue>, view: Option<Arc<str>>) -> Watch {
+        Watch::new(queue, Arc::downgrade(&self.shared), view)
+    }
+
     /// What becomes of a request that has no place where an answer would be.
     #[cold]
     fn unplaced(&self) -> Failure {
@@ -197,7 +202,7 @@ impl<T> Future for Pending<T> {
         if matches!(this.place, Place::Outside { .. }) && this.poll_outside(cx).is_pending() {
             return Poll::Pending;
         }
-        let (result, watch) = match this.place {
+        let (result, queue) = match this.place {
             Place::At(place) => {
                 let mut inner = this.shared.lock();
                 match inner.slots.take(place, cx.waker()) {
@@ -219,7 +224,7 @@ impl<T> Future for Pending<T> {
         this.place = Place::Taken;
         this.unflushed = false;
         let view = this.view.take();
-        let watch = watch.map(|watch| watch.seen_from(view.clone()));
+        let watch = queue.map(|queue| this.watch(queue, view.clone()));
         (this.finish)(Outcome { result, watch, view }, this.op, &this.path)
     }
 }
@@ -238,9 +243,9 @@ impl<T> Drop for Pending<T> {
                     None if self.unflushed => inner.signal(),
                     None => {}
                 }
-                drop(inner);
-                // Not under the lock: it asks for its removal.
-                drop(watch);
+                if let Some(queue) = watch {
+                    inner.unwatch(&queue);
+                }
             }
             Place::Outside { number, .. } => {
                 // Its turn may have come just now: it is the next one's then.

@@ -1,5 +1,6 @@
 //! What the application's tasks and the session's own task share.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::pings::PingLog;
 use crate::slots::{Asker, Failure, Slots};
 use crate::states::{Subscriber, Transition};
 use crate::transport::{Layer, Transport};
-use crate::watch::{Queue, Watch};
-use crate::watches::{Watches, Wish};
+use crate::watch::Queue;
+use crate::watches::Watches;
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
@@ -106,16 +107,6 @@ impl Shared {
     pub(crate) fn after(&self, time: Duration) -> zk_session::Instant {
         self.clock.now().after(crate::clock::millis(time))
     }
-
-    /// A watch is dropped.
-    pub(crate) fn unwatch(&self, queue: &Arc<Queue>) {
-        let mut inner = self.lock();
-        if let Some(kind) = inner.watches.forget(queue) {
-            let coming = inner.slots.wishes_at(queue.path());
-            inner.watches.remove(queue.path(), kind, &coming);
-            inner.signal();
-        }
-    }
 }
 
 impl Inner {
@@ -125,7 +116,7 @@ impl Inner {
         limits: &Limits,
         request: &Request<'_>,
         deadline: Option<zk_session::Instant>,
-        wish: Option<Box<Wish>>,
+        wish: Option<Arc<Queue>>,
     ) -> Place {
         self.asked = true;
         if self.line.is_empty() && self.failure.is_none() {
@@ -166,7 +157,7 @@ impl Inner {
             return Place::Outside { number, parcel: Some(parcel) };
         }
         let number = self.line.number();
-        let place = self.slots.open(parcel.wish.take(), Some(number));
+        let place = self.slots.open(parcel.wish.take(), NonZeroU64::new(number));
         self.observer.asked(place, parcel.op(), || {
             parcel.request().map(|request| shown_path(&request)).unwrap_or_default()
         });
@@ -190,7 +181,7 @@ impl Inner {
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
         for place in self.line.expired(now) {
             self.observer.answered(place, Some(Failure::NotSent));
-            let wake = self.slots.settle(place, || Err(Failure::NotSent), None);
+            let wake = self.slots.settle(place, || Err(Failure::NotSent));
             self.wakes.extend(wake);
         }
         while let Some((path, kind)) = self.watches.removal() {
@@ -214,7 +205,7 @@ impl Inner {
                 Err(error) if error.is_temporary() => break,
                 Err(error) => {
                     self.observer.answered(place, Some(Failure::Submit(error)));
-                    let wake = self.slots.settle(place, || Err(Failure::Submit(error)), None);
+                    let wake = self.slots.settle(place, || Err(Failure::Submit(error)));
                     self.wakes.extend(wake);
                 }
             }
@@ -222,6 +213,15 @@ impl Inner {
         }
         if waited {
             self.line.call_in(limits, &mut self.wakes);
+        }
+    }
+
+    /// A watch is dropped: it is removed, on the server too.
+    pub(crate) fn unwatch(&mut self, queue: &Arc<Queue>) {
+        if let Some(kind) = self.watches.forget(queue) {
+            let coming = self.slots.wishes_at(queue.path());
+            self.watches.remove(queue.path(), kind, &coming);
+            self.signal();
         }
     }
 
@@ -255,7 +255,7 @@ impl Inner {
 
     /// Pulls every event and hands it to whom it concerns. Never waits for the application. Says
     /// whether there were any.
-    pub(crate) fn pull_events(&mut self, shared: &Arc<Shared>) -> bool {
+    pub(crate) fn pull_events(&mut self) -> bool {
         let mut any = false;
         loop {
             let host = self.session.current_host();
@@ -265,30 +265,35 @@ impl Inner {
                 Event::Reply { xid, result, .. } => {
                     let Some(place) = self.slots.answered(xid) else { continue };
                     self.observer.answered(place, result.as_ref().err().copied().map(Failure::Op));
-                    let wish = match self.slots.asker(place) {
-                        Asker::Somebody(wish) => wish,
+                    match self.slots.asker(place) {
+                        Asker::Somebody(None) => {}
+                        Asker::Somebody(wish) => {
+                            let armed = |queue: &mut Arc<Queue>| {
+                                let kind = queue.armed(&result)?;
+                                self.watches.add(queue.clone(), kind);
+                                Some(())
+                            };
+                            if wish.as_mut().and_then(armed).is_none() {
+                                *wish = None;
+                            }
+                        }
                         Asker::Nobody(wish) => {
-                            let armed =
-                                wish.and_then(|w| w.armed(&result).map(|kind| (w.path, kind)));
-                            if let Some((path, kind)) = armed {
-                                let coming = self.slots.wishes_at(&path);
-                                self.watches.remove(&path, kind, &coming);
+                            if let Some(queue) = wish {
+                                if let Some(kind) = queue.armed(&result) {
+                                    let coming = self.slots.wishes_at(queue.path());
+                                    self.watches.remove(queue.path(), kind, &coming);
+                                }
                             }
                             continue;
                         }
-                    };
-                    let watch = wish.and_then(|wish| {
-                        let kind = wish.armed(&result)?;
-                        let queue = self.watches.add(wish.path, kind, wish.buffer);
-                        Some(Watch::new(queue, Arc::downgrade(shared)))
-                    });
+                    }
                     let among_many = self.slots.in_flight() > 0;
                     let cutter = &mut self.cutter;
                     let result = || match &result {
                         Ok(reply) => Ok(cutter.body(reply, among_many)),
                         Err(error) => Err(Failure::Op(*error)),
                     };
-                    if let Some(waker) = self.slots.settle(place, result, watch) {
+                    if let Some(waker) = self.slots.settle(place, result) {
                         self.wakes.push(waker);
                     }
                 }
@@ -375,7 +380,7 @@ impl Inner {
         self.observer.all_failed(failure);
         let wakes = &mut self.wakes;
         for place in self.line.clear() {
-            wakes.extend(self.slots.settle(place, || Err(failure), None));
+            wakes.extend(self.slots.settle(place, || Err(failure)));
         }
         self.line.call_all_in(wakes);
         self.slots.fail_all(failure, wakes);

@@ -1,6 +1,8 @@
 //! Answers on their way to the futures that wait for them.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::task::Waker;
 
 use zk_session::client::WatchKind;
@@ -9,8 +11,7 @@ use zk_session::{OpError, SubmitError};
 
 use crate::body::Body;
 use crate::error::ErrorKind;
-use crate::watch::Watch;
-use crate::watches::Wish;
+use crate::watch::Queue;
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,38 +46,29 @@ enum Stage {
     Answered,
 }
 
-/// What has become of a request. What is written for every request lies apart from what is not, and
-/// is never moved about.
+/// What has become of a request.
 #[derive(Debug, Default)]
 struct Slot {
     stage: Stage,
+    /// The watch that it wishes for and, once it is answered, has armed.
+    watch: Option<Arc<Queue>>,
+    /// Its number in the line, if the session has not taken it yet.
+    queued: Option<NonZeroU64>,
     waker: Option<Waker>,
     /// There once it is answered.
     result: Option<Result<Body, Failure>>,
-    rare: Option<Box<Rare>>,
 }
 
-#[derive(Debug, Default)]
-struct Rare {
-    wish: Option<Box<Wish>>,
-    /// The watch that it has armed.
-    watch: Option<Watch>,
-    /// Its number in the line, if the session has not taken it yet.
-    queued: Option<u64>,
-}
-
-impl Slot {
-    fn wish(&mut self) -> Option<Box<Wish>> {
-        self.rare.as_mut()?.wish.take()
-    }
-}
+/// An answer, and the watch that came with it.
+pub(crate) type Taken = (Result<Body, Failure>, Option<Arc<Queue>>);
 
 /// Whom an answer is for.
-pub(crate) enum Asker {
-    /// Somebody waits or will ask, and would like the watch.
-    Somebody(Option<Box<Wish>>),
+pub(crate) enum Asker<'s> {
+    /// Somebody waits or will ask, and would like this watch; it is to be taken out if it is not
+    /// armed.
+    Somebody(&'s mut Option<Arc<Queue>>),
     /// Nobody: the watch that is armed all the same.
-    Nobody(Option<Box<Wish>>),
+    Nobody(Option<Arc<Queue>>),
 }
 
 #[derive(Debug, Default)]
@@ -96,13 +88,14 @@ fn index(place: u32) -> usize {
 impl Slots {
     /// A place for the answer to a request; `queued` is its number in the line, if it is there.
     #[inline]
-    pub(crate) fn open(&mut self, wish: Option<Box<Wish>>, queued: Option<u64>) -> u32 {
+    pub(crate) fn open(&mut self, wish: Option<Arc<Queue>>, queued: Option<NonZeroU64>) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| self.another());
         if let Some(slot) = self.slots.get_mut(index(place)) {
             slot.stage = Stage::Waiting;
-            if wish.is_some() || queued.is_some() {
-                slot.rare = Some(Box::new(Rare { wish, watch: None, queued }));
+            if wish.is_some() {
+                slot.watch = wish;
             }
+            slot.queued = queued;
         }
         place
     }
@@ -121,8 +114,8 @@ impl Slots {
 
     /// The session has taken a request that was in the line.
     pub(crate) fn sent_from_line(&mut self, xid: Xid, place: u32) {
-        if let Some(rare) = self.slots.get_mut(index(place)).and_then(|slot| slot.rare.as_mut()) {
-            rare.queued = None;
+        if let Some(slot) = self.slots.get_mut(index(place)) {
+            slot.queued = None;
         }
         self.sent(xid, place);
     }
@@ -157,18 +150,16 @@ impl Slots {
         Some(self.order.remove(at)?.1)
     }
 
-    /// Whom the answer to come is for; takes the wish along.
+    /// Whom the answer to come is for.
     #[inline]
-    pub(crate) fn asker(&mut self, place: u32) -> Asker {
-        let Some(slot) = self.slots.get_mut(index(place)) else { return Asker::Nobody(None) };
-        match slot.stage {
-            Stage::Waiting => Asker::Somebody(slot.wish()),
-            Stage::Abandoned => {
-                let wish = slot.wish();
-                self.release(place);
-                Asker::Nobody(wish)
-            }
-            Stage::Free | Stage::Answered => Asker::Nobody(None),
+    pub(crate) fn asker(&mut self, place: u32) -> Asker<'_> {
+        match self.slots.get(index(place)).map(|slot| slot.stage) {
+            Some(Stage::Abandoned) => Asker::Nobody(self.release(place)),
+            Some(Stage::Waiting) => match self.slots.get_mut(index(place)) {
+                Some(slot) => Asker::Somebody(&mut slot.watch),
+                None => Asker::Nobody(None),
+            },
+            Some(Stage::Free | Stage::Answered) | None => Asker::Nobody(None),
         }
     }
 
@@ -178,7 +169,6 @@ impl Slots {
         &mut self,
         place: u32,
         result: impl FnOnce() -> Result<Body, Failure>,
-        watch: Option<Watch>,
     ) -> Option<Waker> {
         let slot = self.slots.get_mut(index(place))?;
         if slot.stage != Stage::Waiting {
@@ -187,20 +177,13 @@ impl Slots {
         slot.stage = Stage::Answered;
         // There is none yet; said like this, nothing is looked at that would have to be dropped.
         slot.result.get_or_insert_with(result);
-        if watch.is_some() {
-            slot.rare.get_or_insert_default().watch = watch;
-        }
         self.untaken += 1;
         slot.waker.take()
     }
 
     /// The answer and the watch that came with it, if it is there; else the waker is remembered.
     #[inline]
-    pub(crate) fn take(
-        &mut self,
-        place: u32,
-        waker: &Waker,
-    ) -> Option<(Result<Body, Failure>, Option<Watch>)> {
+    pub(crate) fn take(&mut self, place: u32, waker: &Waker) -> Option<Taken> {
         let slot = self.slots.get_mut(index(place))?;
         if slot.stage == Stage::Waiting {
             match &slot.waker {
@@ -210,7 +193,7 @@ impl Slots {
             return None;
         }
         slot.stage = Stage::Free;
-        let watch = slot.rare.take().and_then(|rare| rare.watch);
+        let watch = slot.watch.take();
         self.untaken = self.untaken.saturating_sub(1);
         self.free.push(place);
         Some((slot.result.take().unwrap_or(Err(Failure::Op(OpError::SessionClosed))), watch))
@@ -223,11 +206,11 @@ impl Slots {
 
     /// Nobody will ask for the answer. Returns the request's number in the line if it is still
     /// there, or the watch that came with an answer nobody has taken.
-    pub(crate) fn abandon(&mut self, place: u32) -> (Option<u64>, Option<Watch>) {
+    pub(crate) fn abandon(&mut self, place: u32) -> (Option<u64>, Option<Arc<Queue>>) {
         let Some(slot) = self.slots.get_mut(index(place)) else { return (None, None) };
-        let queued = slot.rare.as_ref().and_then(|rare| rare.queued);
         match slot.stage {
-            Stage::Waiting if queued.is_some() => {
+            Stage::Waiting if slot.queued.is_some() => {
+                let queued = slot.queued.map(NonZeroU64::get);
                 self.release(place);
                 (queued, None)
             }
@@ -236,10 +219,8 @@ impl Slots {
                 (None, None)
             }
             Stage::Answered => {
-                let watch = slot.rare.take().and_then(|rare| rare.watch);
                 self.untaken = self.untaken.saturating_sub(1);
-                self.release(place);
-                (None, watch)
+                (None, self.release(place))
             }
             Stage::Free | Stage::Abandoned => (None, None),
         }
@@ -258,11 +239,12 @@ impl Slots {
 
     /// The kinds of watches that requests on their way wish for at this path.
     pub(crate) fn wishes_at(&self, path: &str) -> Vec<WatchKind> {
+        let on_their_way = |slot: &&Slot| matches!(slot.stage, Stage::Waiting | Stage::Abandoned);
         let wish = |slot: &Slot| {
-            let wish = slot.rare.as_ref()?.wish.as_ref()?;
-            (&*wish.path == path).then_some(wish.on_success)
+            let wish = slot.watch.as_ref()?;
+            (**wish.path() == *path).then_some(wish.on_success())
         };
-        self.slots.iter().filter_map(wish).collect()
+        self.slots.iter().filter(on_their_way).filter_map(wish).collect()
     }
 
     /// Fails whatever waits: there will be no more answers.
@@ -272,9 +254,9 @@ impl Slots {
             let place = u32::try_from(place).unwrap_or(u32::MAX);
             match self.slots.get(index(place)).map(|slot| slot.stage) {
                 Some(Stage::Waiting) => {
-                    wakes.extend(self.settle(place, || Err(failure), None));
+                    wakes.extend(self.settle(place, || Err(failure)));
                 }
-                Some(Stage::Abandoned) => self.release(place),
+                Some(Stage::Abandoned) => drop(self.release(place)),
                 _ => {}
             }
         }
@@ -287,10 +269,10 @@ impl Slots {
         }
     }
 
-    fn release(&mut self, place: u32) {
-        if let Some(slot) = self.slots.get_mut(index(place)) {
-            *slot = Slot::default();
-        }
+    /// Frees a place; returns the watch that was there.
+    fn release(&mut self, place: u32) -> Option<Arc<Queue>> {
+        let slot = self.slots.get_mut(index(place))?;
         self.free.push(place);
+        std::mem::take(slot).watch
     }
 }

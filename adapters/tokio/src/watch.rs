@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use zk_session::client::KeeperState;
+use zk_session::client::{KeeperState, WatchKind};
 use zk_session::path;
 use zk_session::wire::EventType;
+use zk_session::{ErrorCode, OpError};
 
 use crate::shared::Shared;
 
@@ -37,26 +38,33 @@ pub enum WatchEvent {
 
 #[derive(Debug)]
 struct Inner {
-    waiting: VecDeque<WatchEvent>,
+    /// The oldest event, unless it is among those behind it. A one-shot watch has hardly ever more.
+    first: Option<WatchEvent>,
+    behind: Option<Box<Behind>>,
     limit: usize,
-    missed: u64,
-    /// The last state that came when there was no room. Until it and the count are told nothing else
-    /// is queued, so that both keep their place.
-    last: Option<KeeperState>,
     ended: bool,
     waker: Option<Waker>,
 }
 
-impl Inner {
-    fn push(&mut self, event: WatchEvent) -> Option<Waker> {
-        if self.waiting.len() < self.limit && self.missed == 0 && self.last.is_none() {
+/// The events behind the first, and those that were not kept.
+#[derive(Debug, Default)]
+struct Behind {
+    waiting: VecDeque<WatchEvent>,
+    missed: u64,
+    /// The last state that came when there was no room. Until it and the count are told nothing else
+    /// is queued, so that both keep their place.
+    last: Option<KeeperState>,
+}
+
+impl Behind {
+    fn push(&mut self, event: WatchEvent, room: usize) {
+        if self.waiting.len() < room && self.missed == 0 && self.last.is_none() {
             self.waiting.push_back(event);
         } else if let WatchEvent::State(state) = event {
             self.missed += u64::from(self.last.replace(state).is_some());
         } else {
             self.missed += 1;
         }
-        self.waker.take()
     }
 
     fn pop(&mut self) -> Option<WatchEvent> {
@@ -68,32 +76,78 @@ impl Inner {
         }
         self.last.take().map(WatchEvent::State)
     }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.missed == 0 && self.last.is_none()
+    }
 }
 
-/// What the session and one watch share.
+impl Inner {
+    fn push(&mut self, event: WatchEvent) -> Option<Waker> {
+        if self.first.is_none() && self.behind.as_ref().is_none_or(|behind| behind.is_empty()) {
+            self.first = Some(event);
+        } else {
+            let room = self.limit.saturating_sub(usize::from(self.first.is_some()));
+            self.behind.get_or_insert_default().push(event, room);
+        }
+        self.waker.take()
+    }
+
+    fn pop(&mut self) -> Option<WatchEvent> {
+        self.first.take().or_else(|| self.behind.as_mut()?.pop())
+    }
+}
+
+/// What the session and one watch share, from when it is wished for.
 #[derive(Debug)]
 pub(crate) struct Queue {
     /// What is watched, as the session names it.
     path: Arc<str>,
+    /// Armed by success.
+    on_success: WatchKind,
+    /// Armed by the server's word that there is no such znode.
+    on_no_node: Option<WatchKind>,
     inner: Mutex<Inner>,
 }
 
 impl Queue {
-    pub(crate) fn new(path: Arc<str>, limit: usize) -> Self {
-        let (waiting, missed, last, ended, waker) = (VecDeque::new(), 0, None, false, None);
-        Self { path, inner: Mutex::new(Inner { waiting, limit, missed, last, ended, waker }) }
+    /// At most `limit` events wait, and at least one.
+    pub(crate) fn new(
+        path: Arc<str>,
+        (on_success, on_no_node): (WatchKind, Option<WatchKind>),
+        limit: usize,
+    ) -> Self {
+        let inner = Inner { first: None, behind: None, limit, ended: false, waker: None };
+        Self { path, on_success, on_no_node, inner: Mutex::new(inner) }
     }
 
     pub(crate) const fn path(&self) -> &Arc<str> {
         &self.path
     }
 
+    /// The kind of watch that success arms.
+    pub(crate) const fn on_success(&self) -> WatchKind {
+        self.on_success
+    }
+
+    /// The kind of watch that such an answer arms.
+    pub(crate) const fn armed<T>(&self, result: &Result<T, OpError>) -> Option<WatchKind> {
+        match result {
+            Ok(_) => Some(self.on_success),
+            Err(OpError::Server(ErrorCode::NoNode)) => self.on_no_node,
+            Err(_) => None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn fire(&self, kind: EventType, path: &Arc<str>) -> Option<Waker> {
-        self.push(WatchEvent::Changed { kind, path: path.clone() })
+    /// What is watched has changed; `last`: that uses the watch up.
+    pub(crate) fn fire(&self, kind: EventType, path: &Arc<str>, last: bool) -> Option<Waker> {
+        let mut inner = self.lock();
+        inner.ended |= last;
+        inner.push(WatchEvent::Changed { kind, path: path.clone() })
     }
 
     pub(crate) fn push(&self, event: WatchEvent) -> Option<Waker> {
@@ -123,14 +177,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) const fn new(queue: Arc<Queue>, shared: Weak<Shared>) -> Self {
-        Self { queue, shared, view: None }
-    }
-
     /// As seen from below `view`.
-    pub(crate) fn seen_from(mut self, view: Option<Arc<str>>) -> Self {
-        self.view = view;
-        self
+    pub(crate) const fn new(
+        queue: Arc<Queue>,
+        shared: Weak<Shared>,
+        view: Option<Arc<str>>,
+    ) -> Self {
+        Self { queue, shared, view }
     }
 
     /// The path that is watched, as the client that set the watch names it.
@@ -198,8 +251,12 @@ impl Stream for Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        if self.queue.lock().ended {
+            // Used up: nothing is to be removed.
+            return;
+        }
         if let Some(shared) = self.shared.upgrade() {
-            shared.unwatch(&self.queue);
+            shared.lock().unwatch(&self.queue);
         }
     }
 }

@@ -1,37 +1,15 @@
 //! Who watches what: hands the session's notifications to the watches they are for.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::task::Waker;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use zk_session::client::{KeeperState, WatchKind, ancestors};
 use zk_session::wire::{EventType, WatcherType};
-use zk_session::{ErrorCode, OpError};
 
 use crate::watch::{Queue, WatchEvent};
-
-/// The watch that a request wishes for.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    pub(crate) path: Arc<str>,
-    /// Armed by success.
-    pub(crate) on_success: WatchKind,
-    /// Armed by the server's word that there is no such znode.
-    pub(crate) on_no_node: Option<WatchKind>,
-    /// How many events wait for its reader.
-    pub(crate) buffer: usize,
-}
-
-impl Wish {
-    /// The kind of watch that such an answer arms.
-    pub(crate) fn armed<T>(&self, result: &Result<T, OpError>) -> Option<WatchKind> {
-        match result {
-            Ok(_) => Some(self.on_success),
-            Err(OpError::Server(ErrorCode::NoNode)) => self.on_no_node,
-            Err(_) => None,
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -39,9 +17,18 @@ struct Entry {
     queue: Arc<Queue>,
 }
 
+impl Entry {
+    fn is_at(&self, path: &str) -> bool {
+        **self.queue.path() == *path
+    }
+}
+
+/// The watches by their paths, of which each may have several. Paths may be of somebody else's
+/// choice: the hash is keyed, and nobody is shown hashes or what follows from their order.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
-    by_path: HashMap<Arc<str>, Vec<Entry>>,
+    table: HashTable<Entry>,
+    hash: RandomState,
     recursive: usize,
     /// Removals that the server has not been asked for yet.
     removals: Vec<(Arc<str>, WatcherType)>,
@@ -50,65 +37,60 @@ pub(crate) struct Watches {
 impl Watches {
     /// How many watches there are.
     pub(crate) fn len(&self) -> usize {
-        self.by_path.values().map(Vec::len).sum()
+        self.table.len()
     }
 
     /// A new watch, armed now.
-    pub(crate) fn add(&mut self, path: Arc<str>, kind: WatchKind, buffer: usize) -> Arc<Queue> {
-        let queue = Arc::new(Queue::new(path.clone(), buffer));
-        // A removal that has not left would remove the new one as well.
-        self.removals.retain(|(at, removal)| *at != path || !kind.is_removed_by(*removal));
+    pub(crate) fn add(&mut self, queue: Arc<Queue>, kind: WatchKind) {
+        let path = queue.path();
+        if !self.removals.is_empty() {
+            // A removal that has not left would remove the new one as well.
+            self.removals.retain(|(at, removal)| at != path || !kind.is_removed_by(*removal));
+        }
         self.recursive += usize::from(kind == WatchKind::Recursive);
-        let entries = self.by_path.entry(path).or_default();
-        entries.push(Entry { kind, queue: queue.clone() });
-        queue
+        let hash = self.hash.hash_one(&**path);
+        let rehash = |entry: &Entry| self.hash.hash_one(&**entry.queue.path());
+        self.table.insert_unique(hash, Entry { kind, queue }, rehash);
     }
 
-    /// Tells the watches that an event is for.
+    /// The watches at a path.
+    fn at<'w>(&'w self, path: &'w str) -> impl Iterator<Item = &'w Entry> {
+        let there = self.table.iter_hash(self.hash.hash_one(path));
+        there.filter(move |entry| entry.is_at(path))
+    }
+
+    /// Tells the watches that an event is for, and takes away those that it uses up.
     pub(crate) fn notify(&mut self, event: EventType, path: &str, wakes: &mut Vec<Waker>) {
-        let mut shown: Option<Arc<str>> = None;
-        let mut over = false;
-        if let Some((at, entries)) = self.by_path.get_key_value(path) {
-            shown = Some(at.clone());
-            for entry in entries.iter().filter(|entry| event.fires(entry.kind)) {
-                wakes.extend(entry.queue.fire(event, at));
-                over |= entry.kind.ends_with(event);
-            }
+        if self.table.is_empty() {
+            return;
         }
-        if over {
-            self.use_up(event, path, wakes);
+        let mut shown: Option<Arc<str>> = None;
+        let hash = self.hash.hash_one(path);
+        let used_up = |entry: &Entry| entry.kind.ends_with(event) && entry.is_at(path);
+        while let Ok(found) = self.table.find_entry(hash, used_up) {
+            let (Entry { queue, .. }, _) = found.remove();
+            let at = shown.get_or_insert_with(|| queue.path().clone());
+            wakes.extend(queue.fire(event, at, true));
+        }
+        let told = |entry: &&Entry| event.fires(entry.kind) && entry.is_at(path);
+        for Entry { queue, .. } in self.table.iter_hash(hash).filter(told) {
+            let at = shown.get_or_insert_with(|| queue.path().clone());
+            wakes.extend(queue.fire(event, at, false));
         }
         if self.recursive == 0 || !event.fires(WatchKind::Recursive) {
             return;
         }
         for up in ancestors(path) {
-            for entry in self.by_path.get(up).into_iter().flatten() {
-                if entry.kind == WatchKind::Recursive {
-                    let shown = shown.get_or_insert_with(|| path.into());
-                    wakes.extend(entry.queue.fire(event, shown));
-                }
+            for Entry { queue, .. } in self.at(up).filter(|e| e.kind == WatchKind::Recursive) {
+                let at = shown.get_or_insert_with(|| path.into());
+                wakes.extend(queue.fire(event, at, false));
             }
-        }
-    }
-
-    /// Takes away the watches that an event uses up.
-    fn use_up(&mut self, event: EventType, path: &str, wakes: &mut Vec<Waker>) {
-        let Some(entries) = self.by_path.get_mut(path) else { return };
-        entries.retain(|entry| {
-            let over = entry.kind.ends_with(event);
-            if over {
-                wakes.extend(entry.queue.end());
-            }
-            !over
-        });
-        if entries.is_empty() {
-            self.by_path.remove(path);
         }
     }
 
     /// Tells every watch of the session's state; a final one ends them all.
     pub(crate) fn tell(&mut self, state: KeeperState, wakes: &mut Vec<Waker>) {
-        for entry in self.by_path.values().flatten() {
+        for entry in &self.table {
             wakes.extend(entry.queue.push(WatchEvent::State(state)));
         }
         if state.is_final() {
@@ -118,14 +100,14 @@ impl Watches {
 
     /// The server has refused to register the watches again.
     pub(crate) fn lost(&mut self, wakes: &mut Vec<Waker>) {
-        for entry in self.by_path.values().flatten() {
+        for entry in &self.table {
             wakes.extend(entry.queue.push(WatchEvent::Lost));
         }
         self.end_all(wakes);
     }
 
     pub(crate) fn end_all(&mut self, wakes: &mut Vec<Waker>) {
-        for entry in std::mem::take(&mut self.by_path).into_values().flatten() {
+        for entry in std::mem::take(&mut self.table) {
             wakes.extend(entry.queue.end());
         }
         self.recursive = 0;
@@ -134,20 +116,17 @@ impl Watches {
 
     /// A watch is dropped: forgets it, and says which kind it was if the server still has it.
     pub(crate) fn forget(&mut self, queue: &Arc<Queue>) -> Option<WatchKind> {
-        let entries = self.by_path.get_mut(queue.path())?;
-        let at = entries.iter().position(|entry| Arc::ptr_eq(&entry.queue, queue))?;
-        let kind = entries.swap_remove(at).kind;
+        let hash = self.hash.hash_one(&**queue.path());
+        let this = |entry: &Entry| Arc::ptr_eq(&entry.queue, queue);
+        let (Entry { kind, .. }, _) = self.table.find_entry(hash, this).ok()?.remove();
         self.recursive -= usize::from(kind == WatchKind::Recursive);
-        if entries.is_empty() {
-            self.by_path.remove(queue.path());
-        }
         Some(kind)
     }
 
     /// Nobody listens to a watch of this kind any more: asks for its removal, unless another watch
     /// would go with it. `coming`: the kinds that requests on their way wish for at the path.
     pub(crate) fn remove(&mut self, path: &Arc<str>, kind: WatchKind, coming: &[WatchKind]) {
-        let there = self.by_path.get(path).into_iter().flatten().map(|entry| entry.kind);
+        let there = self.at(path).map(|entry| entry.kind);
         let mut others = there.chain(coming.iter().copied()).peekable();
         let removal = match kind {
             // Understood by servers of every release, before 3.9 the only type for persistent ones.
@@ -157,7 +136,9 @@ impl Watches {
             WatchKind::Persistent => WatcherType::Persistent,
             WatchKind::Recursive => WatcherType::PersistentRecursive,
         };
-        if !others.any(|other| other.is_removed_by(removal)) {
+        let others_lose = others.any(|other| other.is_removed_by(removal));
+        drop(others);
+        if !others_lose {
             self.removals.push((path.clone(), removal));
         }
     }
@@ -174,8 +155,8 @@ impl Watches {
 
     /// Gives memory back while nothing is watched.
     pub(crate) fn shrink(&mut self) {
-        if self.by_path.is_empty() && self.removals.is_empty() {
-            *self = Self::default();
+        if self.table.is_empty() && self.removals.is_empty() {
+            (self.table, self.removals) = (HashTable::new(), Vec::new());
         }
     }
 }
