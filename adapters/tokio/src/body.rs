@@ -49,11 +49,6 @@ impl Cutter {
         self.sheet.extend_from_slice(data);
         self.sheet.split().freeze()
     }
-
-    /// Gives memory back.
-    pub(crate) fn shrink(&mut self) {
-        self.sheet = BytesMut::new();
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::clock::{Clock, millis, random_seed};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Observer;
-use crate::shared::Shared;
+use crate::shared::{Setup, Shared};
 use crate::states::Transitions;
 use crate::transport::Layer;
 
@@ -285,7 +285,8 @@ impl ClientBuilder {
         let observer = Observer::new(&self.name);
         #[cfg(not(any(feature = "metrics", feature = "tracing")))]
         let observer = Observer::new("");
-        let shared = Arc::new(Shared::new(session, clock, self.limits, self.layer, observer));
+        let setup = Setup { limits: self.limits, layer: self.layer };
+        let shared = Arc::new(Shared::new(session, clock, setup, observer));
         #[cfg(feature = "sasl")]
         if let Some(mechanism) = self.sasl {
             shared.lock().sasl = Some(crate::sasl::Authenticator::new(mechanism));

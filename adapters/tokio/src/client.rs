@@ -1,6 +1,7 @@
 //! The handle of a session.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,20 +28,49 @@ use crate::states::Transitions;
 /// waits for the ensemble's word.
 #[derive(Clone, Debug)]
 pub struct Client {
-    handle: Arc<Handle>,
+    handle: Handle,
     /// What this handle calls `/`, as the session names it; `None` for the session's own root.
     view: Option<Arc<str>>,
 }
 
-/// What all clones share; its end is the session's end.
+/// One of all clones of a client; the end of the last one is the session's end.
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
 }
 
+impl Handle {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared }
+    }
+
+    fn begin_close(&self) {
+        let mut inner = self.shared.lock();
+        inner.session.close(self.shared.clock.now());
+        inner.asked = true;
+        inner.signal();
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // What others did with theirs comes before the end.
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.begin_close();
+        }
+    }
+}
+
 impl Client {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { handle: Arc::new(Handle { shared }), view: None }
+        Self { handle: Handle::new(shared), view: None }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -123,8 +153,8 @@ impl Client {
         // Thousands of sessions that are opened one after the other need one channel for this.
         drop(states);
         let mut inner = self.shared().lock();
-        inner.drop_unwatched_state();
-        if let Some(failure) = inner.failure {
+        inner.listeners.shrink();
+        if let Some(failure) = inner.failure() {
             return Err(Error::new(failure.into()));
         }
         if inner.session.state().is_connected() {
@@ -136,7 +166,7 @@ impl Client {
         let last = inner.session.last_disconnect().map(|(host, reason)| {
             (inner.session.host(host).map(|h| h.to_string()).unwrap_or_default(), reason)
         });
-        let detail = inner.trouble.clone();
+        let detail = inner.trouble.as_deref().cloned();
         Err(Error::new(ErrorKind::ConnectTimeout { last, detail }))
     }
 
@@ -259,7 +289,7 @@ impl Client {
     pub async fn close(&self) -> Result<(), Error> {
         let mut transitions = {
             let mut inner = self.shared().lock();
-            match inner.failure {
+            match inner.failure() {
                 Some(Failure::NoRuntime) => return Err(Error::new(ErrorKind::NoRuntime)),
                 Some(_) => return Ok(()),
                 None => {}
@@ -271,25 +301,10 @@ impl Client {
         while let Some(transition) = transitions.next().await {
             confirmed = transition.cause != Cause::ClosedUnconfirmed;
         }
-        match self.shared().lock().failure {
+        match self.shared().lock().failure() {
             Some(Failure::NoRuntime) => Err(Error::new(ErrorKind::NoRuntime)),
             _ if confirmed => Ok(()),
             _ => Err(Error::new(ErrorKind::CloseUnconfirmed)),
         }
-    }
-}
-
-impl Handle {
-    fn begin_close(&self) {
-        let mut inner = self.shared.lock();
-        inner.session.close(self.shared.clock.now());
-        inner.asked = true;
-        inner.signal();
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.begin_close();
     }
 }

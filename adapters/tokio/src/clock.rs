@@ -22,6 +22,12 @@ impl Clock {
         zk_session::Instant::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
+    /// Microseconds, as many as 32 bits count: their differences tell spans of up to an hour.
+    pub(crate) fn micros(&self) -> u32 {
+        let micros = self.origin.elapsed().as_micros();
+        u32::try_from(micros & u128::from(u32::MAX)).unwrap_or(0)
+    }
+
     /// A point of the core's clock as one of tokio's.
     pub(crate) fn instant(&self, at: zk_session::Instant) -> Instant {
         // Beyond what the platform's clock can tell there is no difference.

@@ -13,8 +13,7 @@ use zk_session::client::{HostIndex, Link, ProbeAnswer};
 
 use crate::clock;
 use crate::dial::{Dialling, Probing, dial, probe};
-use crate::shared::{ENDED, Inner, Shared};
-use crate::slots::Failure;
+use crate::shared::{Inner, Over, Shared, Trouble};
 
 /// How often one poll goes round before other tasks get their turn.
 const TURNS: usize = 16;
@@ -126,7 +125,8 @@ impl Driver {
 
     fn start_dialling(&self, inner: &Inner, host: HostIndex) -> Option<(HostIndex, Dialling)> {
         let named = inner.session.host(host)?;
-        let (name, port, layer) = (named.name.to_owned(), named.port, self.shared.layer.clone());
+        let (name, port, layer) =
+            (named.name.to_owned(), named.port, self.shared.setup().layer.clone());
         let deadline = self.shared.clock.instant(inner.session.poll_timeout()?);
         Some((host, dial(name, port, layer, deadline)))
     }
@@ -138,7 +138,7 @@ impl Driver {
             self.probing = wanted.and_then(|host| {
                 let named = inner.session.host(host)?;
                 let deadline = Instant::now() + PROBE_PATIENCE;
-                let layer = self.shared.layer.clone();
+                let layer = self.shared.setup().layer.clone();
                 Some((host, probe(named.name.to_owned(), named.port, layer, deadline)))
             });
         }
@@ -155,14 +155,16 @@ impl Driver {
     fn turn(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let now = self.shared.clock.now();
         inner.session.handle_timeout(now);
-        inner.pings.after_timeout(inner.session.unanswered_pings());
+        inner.pings.after_timeout(inner.session.unanswered_pings(), &self.shared.clock);
         let mut more = self.mind_link(inner, cx);
         more |= self.mind_probe(inner, cx);
         more |= inner.pull_events();
-        if let Some(took) = inner.pings.after_events(inner.session.unanswered_pings()) {
+        if let Some(took) =
+            inner.pings.after_events(inner.session.unanswered_pings(), &self.shared.clock)
+        {
             inner.observer.ponged(took);
         }
-        inner.advance_line(&self.shared.limits, now);
+        inner.advance_line(&self.shared.setup().limits, now);
         more
     }
 
@@ -202,11 +204,11 @@ impl Driver {
 
 /// Keeps what a transport says when it fails.
 #[inline]
-fn note<T>(trouble: &mut Option<Arc<str>>, done: &io::Result<T>) {
+fn note<T>(trouble: &mut Trouble, done: &io::Result<T>) {
     #[cold]
-    fn keep(trouble: &mut Option<Arc<str>>, error: &io::Error) {
+    fn keep(trouble: &mut Trouble, error: &io::Error) {
         log::debug!("connection failed: {error}");
-        *trouble = Some(error.to_string().into());
+        *trouble = Some(Box::new(error.to_string().into()));
     }
     if let Err(error) = done {
         keep(trouble, error);
@@ -239,7 +241,7 @@ impl Future for Driver {
             inner = Self::wake(&shared, inner);
             if inner.session.poll_timeout().is_none() {
                 this.over = true;
-                inner.end(ENDED);
+                inner.end(Over::Ended);
                 drop(Self::wake(&shared, inner));
                 return Poll::Ready(());
             }
@@ -262,10 +264,10 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if !self.over {
             let mut inner = self.shared.lock();
-            inner.fail_all(Failure::NoRuntime);
+            inner.fail_all(Over::NoRuntime);
             inner.session.detach(self.shared.clock.now());
             inner.pull_events();
-            inner.end(Failure::NoRuntime);
+            inner.end(Over::NoRuntime);
             drop(Self::wake(&self.shared, inner));
         }
     }

@@ -162,6 +162,7 @@ mod driver;
 #[cfg(feature = "ensemble")]
 mod ensemble;
 mod error;
+mod lazy;
 mod line;
 mod observe;
 pub mod op;

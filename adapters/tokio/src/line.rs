@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use zk_session::storage::Limits;
@@ -62,7 +63,6 @@ impl Parcel {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     waiting: BTreeMap<u64, (u32, Parcel)>,
-    next: u64,
     bytes: usize,
     /// No deadline in the line lies before this.
     earliest: Option<Instant>,
@@ -75,6 +75,11 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// Whether nobody is in line, nor waits to be.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.waiting.is_empty() && self.outside.is_empty()
+    }
+
     /// Whether another request may join.
     pub(crate) fn has_room(&self, limits: &Limits, bytes: usize) -> bool {
         self.waiting.is_empty()
@@ -82,10 +87,11 @@ impl Line {
                 && self.bytes.saturating_add(bytes) <= limits.transmit)
     }
 
-    /// The number that the next request in line will get.
-    pub(crate) fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    /// The number that the next request in line will get. Such as wait outside keep theirs while there
+    /// is no line.
+    pub(crate) fn number(&self) -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn join(&mut self, number: u64, place: u32, parcel: Parcel) {

@@ -165,7 +165,7 @@ impl<T> Pending<T> {
         let Place::Outside { number, parcel } = &mut self.place else { return Poll::Ready(()) };
         let mut inner = self.shared.lock();
         if let Some(waiting) = parcel.take() {
-            let place = inner.place_parcel(&self.shared.limits, waiting, Some(*number));
+            let place = inner.place_parcel(&self.shared.setup().limits, waiting, Some(*number));
             if matches!(place, Place::Outside { .. }) {
                 inner.line.wait_outside(*number, cx.waker().clone());
             }
@@ -252,7 +252,7 @@ impl<T> Drop for Pending<T> {
                 let mut inner = self.shared.lock();
                 inner.line.gone_outside(number);
                 let inner = &mut *inner;
-                inner.line.call_in(&self.shared.limits, &mut inner.wakes);
+                inner.line.call_in(&self.shared.setup().limits, &mut inner.wakes);
                 if !inner.wakes.is_empty() {
                     inner.signal();
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::clock::Clock;
 
 /// Pings of a session since its start in this process, over all its connections.
 ///
@@ -29,50 +29,54 @@ pub(crate) struct PingLog {
     unanswered: u32,
     /// The last round trip in microseconds; 0 before the first.
     micros: u32,
-    /// When the oldest that is unanswered was sent, if that is known.
-    since: Option<Instant>,
+    /// When the oldest that is unanswered was sent, by the clock's [`micros`](Clock::micros); 0 if
+    /// that is not known.
+    since: u32,
 }
 
 impl PingLog {
     /// So many are unanswered after the session was told the time, when it sends them.
     #[inline]
-    pub(crate) fn after_timeout(&mut self, unanswered: u32) {
+    pub(crate) fn after_timeout(&mut self, unanswered: u32, clock: &Clock) {
         if unanswered > self.unanswered {
-            self.sent(unanswered);
+            self.sent(unanswered, clock);
         }
     }
 
     /// So many are unanswered after all events were pulled: the answers among them, and the end of
     /// the connection, which no answer outlives. The round trip, if one was measured.
     #[inline]
-    pub(crate) fn after_events(&mut self, unanswered: u32) -> Option<Duration> {
-        if unanswered < self.unanswered { self.heard(unanswered) } else { None }
+    pub(crate) fn after_events(&mut self, unanswered: u32, clock: &Clock) -> Option<Duration> {
+        if unanswered < self.unanswered { self.heard(unanswered, clock) } else { None }
     }
 
     #[cold]
-    fn sent(&mut self, unanswered: u32) {
+    fn sent(&mut self, unanswered: u32, clock: &Clock) {
         let more = unanswered.saturating_sub(self.unanswered);
         if self.unanswered == 0 {
-            self.since = Some(Instant::now());
+            self.since = clock.micros().max(1);
         }
         self.sent = self.sent.saturating_add(more);
         self.unanswered = unanswered;
     }
 
     #[cold]
-    fn heard(&mut self, unanswered: u32) -> Option<Duration> {
+    fn heard(&mut self, unanswered: u32, clock: &Clock) -> Option<Duration> {
         let fewer = self.unanswered.saturating_sub(unanswered);
         self.answered = self.answered.saturating_add(fewer);
         self.unanswered = unanswered;
         // They are answered in order: the first answer is the oldest one's.
-        let took = self.since.take()?.elapsed();
-        self.micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
-        Some(took)
+        let since = std::mem::take(&mut self.since);
+        if since == 0 {
+            return None;
+        }
+        self.micros = clock.micros().wrapping_sub(since).max(1);
+        Some(Duration::from_micros(self.micros.into()))
     }
 
     /// The connection is gone: what was not answered never will be.
     pub(crate) fn disconnected(&mut self) {
-        (self.unanswered, self.since) = (0, None);
+        (self.unanswered, self.since) = (0, 0);
     }
 
     /// What is told of them.

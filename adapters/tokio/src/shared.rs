@@ -1,12 +1,13 @@
 //! What the application's tasks and the session's own task share.
 
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use zk_session::client::{ClientSession, Event, KeeperState};
+use zk_session::client::{Cause, ClientSession, Event, HostIndex, KeeperState};
 use zk_session::storage::Limits;
 use zk_session::wire::{Request, Xid};
 use zk_session::{Machine, SubmitError};
@@ -16,36 +17,45 @@ use zk_session::client::SaslChallenge;
 
 use crate::body::Cutter;
 use crate::clock::Clock;
+use crate::lazy::{Lazy, Wakes};
 use crate::line::{Line, Parcel};
 use crate::observe::Observer;
 use crate::pending::Place;
 use crate::pings::PingLog;
 use crate::slots::{Asker, Failure, Slots};
-use crate::states::{Subscriber, Transition};
+use crate::states::{Listeners, Subscriber, Transition};
 use crate::transport::{Layer, Transport};
 use crate::watch::Queue;
 use crate::watches::Watches;
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) layer: Option<Arc<dyn Layer>>,
-    pub(crate) limits: Limits,
+    setup: Option<Box<Setup>>,
+    /// How many handles there are.
+    pub(crate) handles: AtomicUsize,
     inner: Mutex<Inner>,
+}
+
+/// What most sessions have as everybody has it, and take no memory for.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) layer: Option<Arc<dyn Layer>>,
 }
 
 pub(crate) struct Inner {
     pub(crate) session: ClientSession<'static>,
     pub(crate) transport: Option<Transport>,
     /// What the transport said when it failed last; of no concern once there is another.
-    pub(crate) trouble: Option<Arc<str>>,
+    pub(crate) trouble: Trouble,
     #[cfg(feature = "sasl")]
     pub(crate) sasl: Option<crate::sasl::Authenticator>,
     pub(crate) observer: Observer,
     pub(crate) pings: PingLog,
-    pub(crate) slots: Slots,
-    cutter: Cutter,
-    pub(crate) line: Line,
-    pub(crate) watches: Watches,
+    pub(crate) slots: Lazy<Slots>,
+    cutter: Lazy<Cutter>,
+    pub(crate) line: Lazy<Line>,
+    pub(crate) watches: Lazy<Watches>,
     /// The session's own task, when it is to be woken.
     pub(crate) driver: Waker,
     /// The driver has been woken and has not run since.
@@ -53,12 +63,33 @@ pub(crate) struct Inner {
     /// Something was asked since the driver last looked.
     pub(crate) asked: bool,
     /// The driver is gone: nothing will be answered any more.
-    pub(crate) failure: Option<Failure>,
+    over: Option<Over>,
     /// Whom to wake once the lock is free.
-    pub(crate) wakes: Vec<Waker>,
-    state: Option<tokio::sync::watch::Sender<KeeperState>>,
-    subscribers: Vec<Weak<Subscriber>>,
+    pub(crate) wakes: Lazy<Wakes>,
+    pub(crate) listeners: Lazy<Listeners>,
     transitions: u64,
+}
+
+/// What a transport said when it failed. Two words of memory where nothing has failed would be one
+/// too many.
+pub(crate) type Trouble = Option<Box<Arc<str>>>;
+
+/// Why there is no driver any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The session is over.
+    Ended,
+    /// Its runtime is.
+    NoRuntime,
+}
+
+impl From<Over> for Failure {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Ended => Self::Submit(SubmitError::Ended),
+            Over::NoRuntime => Self::NoRuntime,
+        }
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -71,8 +102,7 @@ impl Shared {
     pub(crate) fn new(
         session: ClientSession<'static>,
         clock: Clock,
-        limits: Limits,
-        layer: Option<Arc<dyn Layer>>,
+        setup: Setup,
         observer: Observer,
     ) -> Self {
         let inner = Mutex::new(Inner {
@@ -83,20 +113,31 @@ impl Shared {
             sasl: None,
             observer,
             pings: PingLog::default(),
-            slots: Slots::default(),
-            cutter: Cutter::default(),
-            line: Line::default(),
-            watches: Watches::default(),
+            slots: Lazy::default(),
+            cutter: Lazy::default(),
+            line: Lazy::default(),
+            watches: Lazy::default(),
             driver: Waker::noop().clone(),
             signalled: false,
             asked: false,
-            failure: None,
-            wakes: Vec::new(),
-            state: None,
-            subscribers: Vec::new(),
+            over: None,
+            wakes: Lazy::default(),
+            listeners: Lazy::default(),
             transitions: 0,
         });
-        Self { clock, layer, limits, inner }
+        let usual = setup.layer.is_none() && setup.limits == Limits::default();
+        Self {
+            clock,
+            setup: (!usual).then(|| Box::new(setup)),
+            handles: AtomicUsize::new(0),
+            inner,
+        }
+    }
+
+    /// How it was to be.
+    pub(crate) fn setup(&self) -> &Setup {
+        static USUAL: LazyLock<Setup> = LazyLock::new(Setup::default);
+        self.setup.as_deref().unwrap_or_else(|| &USUAL)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -119,7 +160,7 @@ impl Inner {
         wish: Option<Arc<Queue>>,
     ) -> Place {
         self.asked = true;
-        if self.line.is_empty() && self.failure.is_none() {
+        if self.nobody_in_line() && self.over.is_none() {
             match self.submit(request, deadline) {
                 Ok(xid) => {
                     let place = self.slots.open(wish, None);
@@ -148,7 +189,7 @@ impl Inner {
     ) -> Place {
         let (needed, limit) = (parcel.len(), limits.transmit);
         let too_large = Failure::Submit(SubmitError::TooLarge { needed, limit });
-        if let Some(failure) = self.failure.or((needed > limit).then_some(too_large)) {
+        if let Some(failure) = self.failure().or((needed > limit).then_some(too_large)) {
             self.observer.refused(parcel.op(), failure);
             return Place::Failed(failure);
         }
@@ -179,7 +220,7 @@ impl Inner {
 
     /// Hands the session what it can take of the line, and of the removals of watches.
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
-        for place in self.line.expired(now) {
+        for place in self.line.there_mut().map(|line| line.expired(now)).unwrap_or_default() {
             self.observer.answered(place, Some(Failure::NotSent));
             let wake = self.slots.settle(place, || Err(Failure::NotSent));
             self.wakes.extend(wake);
@@ -194,7 +235,7 @@ impl Inner {
             }
             self.watches.removal_asked();
         }
-        let waited = !self.line.is_empty();
+        let waited = !self.nobody_in_line();
         while let Some((number, place, parcel)) = self.line.first() {
             let submitted = parcel.request().and_then(|request| match parcel.deadline {
                 None => self.session.submit(&request),
@@ -236,7 +277,7 @@ impl Inner {
     /// Sees to it that what was submitted leaves. A request that is alone leaves at once, from here;
     /// where more are under way or about to come, the driver sends them together.
     pub(crate) fn flush(&mut self, clock: &Clock) {
-        if self.slots.in_flight() == 1 && !self.slots.has_untaken() && self.line.is_empty() {
+        if self.slots.in_flight() == 1 && !self.slots.has_untaken() && self.nobody_in_line() {
             // If the transport is busy the driver waits for it.
             let mut cx = Context::from_waker(Waker::noop());
             if let Some(transport) = &mut self.transport {
@@ -300,27 +341,7 @@ impl Inner {
                 Event::Notification { kind, path } => {
                     self.watches.notify(kind, path, &mut self.wakes);
                 }
-                Event::State { state, cause } => {
-                    self.transitions += 1;
-                    let session = &self.session;
-                    let transition = Transition {
-                        number: self.transitions,
-                        state,
-                        cause,
-                        host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
-                        session_id: session.session_id(),
-                        timeout: Duration::from_millis(session.timeout().as_millis()),
-                        at: Instant::now(),
-                        detail: self.trouble.clone(),
-                        why: session.why().copied(),
-                    };
-                    log::debug!("session {}: {state:?}, {cause}", transition.session_id);
-                    if !state.is_connected() {
-                        self.pings.disconnected();
-                    }
-                    self.observer.changed(&transition);
-                    self.tell(&transition);
-                }
+                Event::State { state, cause } => self.changed(state, cause, host),
                 #[cfg(feature = "sasl")]
                 Event::SaslChallenge(challenge) => {
                     let Some(sasl) = &mut self.sasl else { continue };
@@ -332,94 +353,121 @@ impl Inner {
                         challenge => sasl.answer(challenge),
                     };
                     if let Some(failure) = crate::sasl::say(&mut self.session, answer) {
-                        self.trouble = Some(failure.into());
+                        self.trouble = Some(Box::new(failure.into()));
                     }
                 }
-                Event::WatchesLost { .. } => self.watches.lost(&mut self.wakes),
+                Event::WatchesLost { .. } => {
+                    if let Some(watches) = self.watches.there_mut() {
+                        watches.lost(&mut self.wakes);
+                    }
+                }
                 _ => {}
             }
         }
     }
 
-    fn tell(&mut self, transition: &Transition) {
-        self.watches.tell(transition.state, &mut self.wakes);
-        let wakes = &mut self.wakes;
-        self.subscribers.retain(|weak| {
-            let Some(subscriber) = weak.upgrade() else { return false };
-            wakes.extend(subscriber.push(transition.clone()));
-            true
-        });
-        if let Some(state) = &self.state {
-            state.send_replace(transition.state);
+    /// Nobody waits until the session takes requests.
+    #[inline]
+    fn nobody_in_line(&self) -> bool {
+        self.line.there().is_none_or(Line::is_empty)
+    }
+
+    /// What becomes of whatever is asked, if the driver is gone.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.over.map(Failure::from)
+    }
+
+    /// The session's state has changed.
+    fn changed(&mut self, state: KeeperState, cause: Cause, host: HostIndex) {
+        self.transitions += 1;
+        log::debug!("session {}: {state:?}, {cause}", self.session.session_id());
+        if !state.is_connected() {
+            self.pings.disconnected();
+        }
+        if let Some(watches) = self.watches.there_mut() {
+            watches.tell(state, &mut self.wakes);
+        }
+        let listeners = self.listeners.there_mut();
+        if !Observer::LISTENS && listeners.is_none() {
+            return;
+        }
+        let session = &self.session;
+        let transition = Transition {
+            number: self.transitions,
+            state,
+            cause,
+            host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
+            session_id: session.session_id(),
+            timeout: Duration::from_millis(session.timeout().as_millis()),
+            at: Instant::now(),
+            detail: self.trouble.as_deref().cloned(),
+            why: session.why().copied(),
+        };
+        self.observer.changed(&transition);
+        if let Some(listeners) = listeners {
+            listeners.tell(&transition, &mut self.wakes);
         }
     }
 
     /// The latest state, as a channel.
     pub(crate) fn watch_state(&mut self) -> tokio::sync::watch::Receiver<KeeperState> {
         let now = self.session.state();
-        if self.failure.is_some() {
+        if self.over.is_some() {
             // Nothing follows.
             return tokio::sync::watch::Sender::new(now).subscribe();
         }
-        self.state.get_or_insert_with(|| tokio::sync::watch::Sender::new(now)).subscribe()
+        self.listeners.watch_state(now)
     }
 
     pub(crate) fn subscribe(&mut self) -> Arc<Subscriber> {
-        let subscriber = Arc::new(Subscriber::default());
-        if self.failure.is_some() {
+        if self.over.is_some() {
+            let subscriber = Arc::new(Subscriber::default());
             subscriber.end();
+            return subscriber;
         }
-        self.subscribers.retain(|weak| weak.strong_count() > 0);
-        self.subscribers.push(Arc::downgrade(&subscriber));
-        subscriber
+        self.listeners.subscribe()
     }
 
     /// Whatever waits fails, and whatever comes.
-    pub(crate) fn fail_all(&mut self, failure: Failure) {
-        self.failure = Some(failure);
+    pub(crate) fn fail_all(&mut self, over: Over) {
+        let failure = Failure::from(over);
+        self.over = Some(over);
         self.observer.all_failed(failure);
         let wakes = &mut self.wakes;
-        for place in self.line.clear() {
-            wakes.extend(self.slots.settle(place, || Err(failure)));
+        if let Some(line) = self.line.there_mut() {
+            for place in line.clear() {
+                wakes.extend(self.slots.settle(place, || Err(failure)));
+            }
+            line.call_all_in(wakes);
         }
-        self.line.call_all_in(wakes);
-        self.slots.fail_all(failure, wakes);
+        if let Some(slots) = self.slots.there_mut() {
+            slots.fail_all(failure, wakes);
+        }
     }
 
     /// The driver goes.
-    pub(crate) fn end(&mut self, failure: Failure) {
-        self.fail_all(failure);
+    pub(crate) fn end(&mut self, over: Over) {
+        self.fail_all(over);
         self.transport = None;
         self.observer.ended();
-        let wakes = &mut self.wakes;
-        self.watches.end_all(wakes);
-        for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
-            wakes.extend(subscriber.end());
+        if let Some(watches) = self.watches.there_mut() {
+            watches.end_all(&mut self.wakes);
         }
-        // Its receivers learn that nothing follows.
-        self.state = None;
+        if let Some(mut listeners) = self.listeners.take_out() {
+            listeners.end(&mut self.wakes);
+        }
     }
 
     /// Gives memory back while nothing is under way.
     pub(crate) fn shrink(&mut self) {
         self.session.shrink();
-        self.slots.shrink();
         self.observer.shrink();
+        self.slots.shrink();
         self.cutter.shrink();
+        self.line.shrink();
         self.watches.shrink();
-        if self.wakes.is_empty() {
-            self.wakes = Vec::new();
-        }
-        if !self.subscribers.is_empty() {
-            self.subscribers.retain(|weak| weak.strong_count() > 0);
-            self.subscribers.shrink_to_fit();
-        }
-        self.drop_unwatched_state();
-    }
-
-    /// Gives the channel of the latest state back if nobody looks at it.
-    pub(crate) fn drop_unwatched_state(&mut self) {
-        self.state.take_if(|state| state.receiver_count() == 0);
+        self.wakes.shrink();
+        self.listeners.shrink();
     }
 }
 
@@ -427,6 +475,3 @@ impl Inner {
 fn shown_path(request: &Request<'_>) -> String {
     request.path().and_then(|path| path.as_str()).unwrap_or_default().to_owned()
 }
-
-/// What a session that is over says to whoever still asks.
-pub(crate) const ENDED: Failure = Failure::Submit(SubmitError::Ended);

@@ -262,11 +262,9 @@ impl Slots {
         }
     }
 
-    /// Gives memory back while nothing is in flight and nothing waits to be taken.
-    pub(crate) fn shrink(&mut self) {
-        if self.free.len() == self.slots.len() && !self.slots.is_empty() {
-            *self = Self::default();
-        }
+    /// Whether nothing is in flight and nothing waits to be taken.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.free.len() == self.slots.len()
     }
 
     /// Frees a place; returns the watch that was there.

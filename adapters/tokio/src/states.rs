@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use zk_session::client::{Cause, KeeperState, Why};
 use zk_session::wire::SessionId;
@@ -76,6 +77,52 @@ impl Subscriber {
         let mut queue = self.lock();
         queue.ended = true;
         queue.waker.take()
+    }
+}
+
+/// Who is told of the session's states.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    latest: Option<watch::Sender<KeeperState>>,
+    subscribers: Vec<Weak<Subscriber>>,
+}
+
+impl Listeners {
+    /// The latest state, as a channel; `now`: what it is.
+    pub(crate) fn watch_state(&mut self, now: KeeperState) -> watch::Receiver<KeeperState> {
+        self.latest.get_or_insert_with(|| watch::Sender::new(now)).subscribe()
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Arc<Subscriber> {
+        let subscriber = Arc::default();
+        self.subscribers.retain(|weak| weak.strong_count() > 0);
+        self.subscribers.push(Arc::downgrade(&subscriber));
+        subscriber
+    }
+
+    /// Tells them; adds whom to wake.
+    pub(crate) fn tell(&mut self, transition: &Transition, wakes: &mut Vec<Waker>) {
+        self.subscribers.retain(|weak| {
+            let Some(subscriber) = weak.upgrade() else { return false };
+            wakes.extend(subscriber.push(transition.clone()));
+            true
+        });
+        if let Some(latest) = &self.latest {
+            latest.send_replace(transition.state);
+        }
+    }
+
+    /// Nothing follows; those of the channel learn it from its end.
+    pub(crate) fn end(&mut self, wakes: &mut Vec<Waker>) {
+        for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
+            wakes.extend(subscriber.end());
+        }
+    }
+
+    /// Whether nobody listens.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.latest.as_ref().is_none_or(|latest| latest.receiver_count() == 0)
+            && self.subscribers.iter().all(|weak| weak.strong_count() == 0)
     }
 }
 

@@ -153,10 +153,8 @@ impl Watches {
         self.removals.pop();
     }
 
-    /// Gives memory back while nothing is watched.
-    pub(crate) fn shrink(&mut self) {
-        if self.table.is_empty() && self.removals.is_empty() {
-            (self.table, self.removals) = (HashTable::new(), Vec::new());
-        }
+    /// Whether nothing is watched.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.table.is_empty() && self.removals.is_empty()
     }
 }

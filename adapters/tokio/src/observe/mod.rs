@@ -30,6 +30,9 @@ pub(crate) struct Observer {
 const _: () = assert!(size_of::<Observer>() == 0, "what is not observed takes no memory");
 
 impl Observer {
+    /// Whether there is anything that is told.
+    pub(crate) const LISTENS: bool = cfg!(any(feature = "metrics", feature = "tracing"));
+
     /// `name`: the client's, among those of the program.
     #[inline]
     pub(crate) fn new(name: &str) -> Self {
