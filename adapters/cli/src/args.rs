@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use zk_session::client::ConnectString;
 
+use crate::access::{Known, SaslArgs};
 use crate::bench::Bench;
 use crate::commands::*;
+use crate::failure::Failure;
 use crate::output::Colour;
 use crate::serve::Serve;
+use crate::tls::TlsArgs;
 use crate::top::Top;
 
 /// ZooKeeper on the command line.
@@ -82,6 +85,20 @@ pub(crate) struct Settings {
         help_heading = "Output"
     )]
     pub(crate) color: Colour,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) sasl: SaslArgs,
+    /// What of it was found out.
+    #[arg(skip)]
+    pub(crate) access: Known,
+}
+
+impl Settings {
+    /// Whether connections are to be encrypted, or begin with SASL.
+    pub(crate) fn is_secured(&self) -> Result<bool, Failure> {
+        Ok(self.sasl.is_wanted() || self.tls.set_up()?.is_some())
+    }
 }
 
 /// What to do.

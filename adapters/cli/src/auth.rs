@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use crate::args::Settings;
-use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// A scheme and what proves an identity in it.
@@ -112,13 +111,17 @@ pub(crate) fn from_terminal(who: &str) -> Result<Credential, Failure> {
             "--auth SCHEME:USER asks for it; --auth-env and --auth-file bring it unseen",
         ));
     }
-    let password =
-        rpassword::prompt_password(format!("password of {user}: ")).map_err(|error| {
-            Failure::other(
-                format!("cannot ask for a password: {error}; use --auth-env or --auth-file"),
-                Exit::Usage,
-            )
-        })?;
+    let password = password(user, "--auth-env or --auth-file")?;
     let secret = format!("{user}:{password}").into_bytes();
     Ok(Credential { scheme: scheme.to_owned(), secret })
+}
+
+/// Asks for a password on the terminal, without an echo. `others`: from where else it can come.
+pub(crate) fn password(user: &str, others: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(format!("password of {user}: ")).map_err(|error| {
+        Failure::usage(
+            format!("cannot ask for a password: {error}"),
+            format!("{others} brings it without a terminal"),
+        )
+    })
 }

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Expired,
     /// A credential was refused, or the ACL forbids it.
     NoAuth,
+    /// TLS: a certificate was refused, or the two sides have nothing in common.
+    Tls,
     /// The znode does not exist.
     NoNode,
     /// The znode exists already.
@@ -31,13 +33,14 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code, in order, with its meaning: for the help, the man page and the documentation.
-    pub(crate) const TABLE: [(Self, &'static str); 11] = [
+    pub(crate) const TABLE: [(Self, &'static str); 12] = [
         (Self::Done, "done"),
         (Self::Failed, "refused by the server for another reason, or a file cannot be used"),
         (Self::Usage, "the command line makes no sense; nothing was sent"),
         (Self::NoConnection, "no server accepts a session, or the connection was lost"),
         (Self::Expired, "the session has expired"),
-        (Self::NoAuth, "a credential was refused, or the ACL forbids it"),
+        (Self::NoAuth, "a credential or password was refused, or the ACL forbids it"),
+        (Self::Tls, "TLS: the server's certificate, or this client's, was refused"),
         (Self::NoNode, "the znode does not exist"),
         (Self::NodeExists, "the znode exists already"),
         (Self::BadVersion, "the version is another"),
@@ -73,6 +76,7 @@ impl Exit {
             Self::NoConnection => 3,
             Self::Expired => 4,
             Self::NoAuth => 5,
+            Self::Tls => 6,
             Self::NoNode => 10,
             Self::NodeExists => 11,
             Self::BadVersion => 12,

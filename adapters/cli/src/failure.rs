@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use serde_json::{Value, json};
-use zk_session::{ErrorCode, OpError, SubmitError};
+use zk_session::{DisconnectReason, ErrorCode, OpError, SubmitError};
 use zk_session_tokio::{Error, ErrorKind};
 
 use crate::exit::Exit;
@@ -36,6 +36,8 @@ pub(crate) enum Failure {
         what: String,
         /// How the program ends.
         exit: Exit,
+        /// How to mend it; empty where that cannot be told.
+        hint: String,
     },
     /// Whoever read our output has gone: nothing is to be said any more.
     Unheard,
@@ -65,7 +67,20 @@ impl Failure {
     }
 
     pub(crate) fn other(what: impl Into<String>, exit: Exit) -> Self {
-        Self::Other { what: what.into(), exit }
+        Self::Other { what: what.into(), exit, hint: String::new() }
+    }
+
+    /// The same with a hint, where it has none of its own.
+    pub(crate) fn hinted(mut self, how: impl Into<String>) -> Self {
+        if let Self::Other { hint, .. } = &mut self {
+            *hint = how.into();
+        }
+        self
+    }
+
+    /// Whether no server has accepted the session.
+    pub(crate) const fn is_connect_timeout(&self) -> bool {
+        matches!(self, Self::Zk(error) if matches!(error.kind, ErrorKind::ConnectTimeout { .. }))
     }
 
     /// How the program ends.
@@ -84,7 +99,9 @@ impl Failure {
     /// How to mend it, where that can be told.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::Usage { hint, .. } | Self::Other { hint, .. } => {
+                (!hint.is_empty()).then(|| hint.clone())
+            }
             Self::Zk(error) => hint_for(error).map(str::to_owned),
             _ => None,
         }
@@ -142,6 +159,11 @@ fn of_kind(kind: &ErrorKind) -> Exit {
     }
 }
 
+/// Whether what came in place of a frame is an alert of TLS: its type, 21, and its version, 3.
+fn is_tls_alert(reason: &DisconnectReason) -> bool {
+    matches!(reason, DisconnectReason::BadFrameLength { len } if len >> 16 == 0x1503)
+}
+
 fn hint_for(error: &Error) -> Option<&'static str> {
     Some(match (&error.kind, error.code()) {
         (_, Some(ErrorCode::NotEmpty)) => "delete -r deletes the children, too",
@@ -159,6 +181,14 @@ fn hint_for(error: &Error) -> Option<&'static str> {
              extendedTypesEnabled=true)"
         }
         (_, Some(ErrorCode::ReconfigDisabled)) => "servers need reconfigEnabled=true",
+        (ErrorKind::ConnectTimeout { last: Some((_, reason)), .. }, _) if is_tls_alert(reason) => {
+            "the server speaks TLS there: --tls-ca FILE tells whom to trust"
+        }
+        (ErrorKind::ConnectTimeout { detail: Some(detail), .. }, _)
+            if detail.starts_with("TLS with") =>
+        {
+            "is this the servers' port for TLS, secureClientPort?"
+        }
         (ErrorKind::ConnectTimeout { .. }, _) => {
             "-s HOST:PORT,… or ZKS_SERVERS name the servers; --connect-timeout gives them more time"
         }

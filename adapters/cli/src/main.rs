@@ -5,6 +5,7 @@
     reason = "documentation of arguments is the help: [X] there is what may be left out"
 )]
 
+mod access;
 mod args;
 mod auth;
 mod bench;
@@ -17,6 +18,8 @@ mod output;
 mod serve;
 mod shell;
 mod ticket;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod top;
 mod words;
 mod zk;
@@ -77,7 +80,7 @@ fn run(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     match &cli.command {
         Some(Command::Completions(it)) => it.run(out),
         Some(Command::Man(it)) => it.run(out),
-        Some(Command::Demo(it)) => it.run(out),
+        Some(Command::Demo(it)) => it.run(settings, out),
         None => return shell.run(&start()?, settings, out),
         Some(Command::Shell(it)) => return it.run(&start()?, settings, out),
         Some(Command::Top(it)) => it.run(&start()?, settings, out),

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use zk_session::client::KeeperState;
 use zk_session::wire::Stat;
-use zk_session_tokio::{AclEntry, Client, Error, Transitions};
+use zk_session_tokio::{AclEntry, Cause, Client, Error, Transitions};
 
+use crate::access::Access;
 use crate::args::Settings;
-use crate::auth::{Credential, credentials};
+use crate::auth::Credential;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::ticket::TicketFile;
+use crate::words::hosts;
 
 /// How many requests are on their way at once where a command makes many.
 const WINDOW: usize = 256;
@@ -55,6 +57,28 @@ pub(crate) fn over(state: KeeperState) -> Failure {
     }
 }
 
+/// Why a session has ended as `AuthFailed` before it was connected: SASL comes before all else.
+async fn refused(access: &Access, transitions: &mut Transitions) -> Failure {
+    let mut end = None;
+    while let Some(next) = transitions.next().await {
+        end = Some(next);
+    }
+    let Some(end) = end else { return over(KeeperState::AuthFailed) };
+    let (what, hint) = match (end.cause, end.detail) {
+        (Cause::SaslRequired, _) => (
+            end.cause.to_string(),
+            "--sasl-user USER and --sasl-password-file FILE prove who you are",
+        ),
+        (Cause::SaslFailed, Some(detail)) => (format!("SASL: {detail}"), ""),
+        (Cause::AuthRefused, _) if access.sasl.is_some() => (
+            format!("{} refuses the user or the password of SASL", end.host),
+            "--sasl-user and --sasl-password-file, ZKS_SASL_PASSWORD or the terminal bring them",
+        ),
+        (cause, _) => (cause.to_string(), ""),
+    };
+    Failure::other(what, Exit::NoAuth).hinted(hint)
+}
+
 impl Zk {
     /// Opens a session, or resumes that of the ticket, and shows all credentials.
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Failure> {
@@ -63,7 +87,8 @@ impl Zk {
 
     /// The same, with all transitions from the first on.
     pub(crate) async fn connect_told(settings: &Settings) -> Result<(Self, Transitions), Failure> {
-        let credentials = credentials(settings)?;
+        let access = Access::of(settings)?;
+        let secured = access.secured();
         let ticket = settings.ticket.clone().map(TicketFile::new);
         let mut builder = Client::builder(&settings.servers)
             .timeout(settings.timeout)
@@ -71,12 +96,18 @@ impl Zk {
         if settings.read_only {
             builder = builder.allow_read_only();
         }
+        if let Some(secured) = &secured {
+            builder = builder.layer(secured.layer());
+        }
+        if let Some(sasl) = &access.sasl {
+            builder = builder.sasl(sasl.clone());
+        }
         let kept = ticket.as_ref().map(TicketFile::read).transpose()?.flatten();
         let is_resumed = kept.is_some();
         if let Some(bytes) = kept {
             builder = builder.resume(bytes);
         }
-        let (client, transitions) = builder.start_told().map_err(|error| match &ticket {
+        let (client, mut transitions) = builder.start_told().map_err(|error| match &ticket {
             Some(file) if is_resumed => Failure::usage(
                 format!("{}: {error}", file.name()),
                 "name another file, or remove it",
@@ -84,10 +115,21 @@ impl Zk {
             _ => Failure::from(error),
         })?;
         let zk = Self { client, deadline: settings.deadline, ticket };
+        let hopeless = async {
+            match &secured {
+                Some(secured) => secured.hopeless(hosts(&settings.servers).len()).await,
+                None => std::future::pending().await,
+            }
+        };
         let prepared = tokio::select! {
-            prepared = zk.prepare(settings.connect_timeout, &credentials) => prepared,
+            prepared = zk.prepare(settings.connect_timeout, &access, &mut transitions) => prepared,
+            failure = hopeless => Err(failure),
             () = interrupt::signal() => Err(Failure::Interrupted),
         };
+        let prepared = prepared.map_err(|failure| match &secured {
+            Some(secured) if failure.is_connect_timeout() => secured.refusal().unwrap_or(failure),
+            _ => failure,
+        });
         if let Err(failure) = prepared {
             if is_resumed {
                 zk.client.detach();
@@ -100,10 +142,19 @@ impl Zk {
         Ok((zk, transitions))
     }
 
-    async fn prepare(&self, patience: Duration, credentials: &[Credential]) -> Result<(), Failure> {
-        let connected = self.client.wait_connected(patience).await;
-        connected.map_err(|error| self.explain(error))?;
-        for credential in credentials {
+    async fn prepare(
+        &self,
+        patience: Duration,
+        access: &Access,
+        transitions: &mut Transitions,
+    ) -> Result<(), Failure> {
+        if let Err(error) = self.client.wait_connected(patience).await {
+            return Err(match self.client.state() {
+                KeeperState::AuthFailed => refused(access, transitions).await,
+                _ => self.explain(error),
+            });
+        }
+        for credential in &access.credentials {
             self.authenticate(credential).await?;
         }
         self.keep_ticket()

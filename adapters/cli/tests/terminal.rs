@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 use support::{Stage, zks};
+use zk_session_std::EmbeddedEnsemble;
 
 /// A program on a terminal.
 struct Terminal {
@@ -170,6 +171,46 @@ fn a_held_sessions_pings_are_on_the_last_line_all_the_time() {
     nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
     session.shows("Closed");
     assert_eq!(session.end(), 0);
+}
+
+#[test]
+fn a_password_is_asked_for_once_and_not_echoed() {
+    let builder = EmbeddedEnsemble::builder().servers(1).tick(Duration::from_millis(200));
+    let ensemble = builder.sasl_user("bob", "pass42").start().unwrap();
+    let servers = ensemble.connect_string();
+    // Passwords are asked for on the controlling terminal, which is what setsid makes of its own.
+    let on_a_terminal = |args: &[&str]| {
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_zks"), "-s", &servers]).args(args);
+        command.env("ZKS_HISTORY", "").env_remove("ZKS_SASL_PASSWORD");
+        Terminal::new(command)
+    };
+    let mut shell = on_a_terminal(&["--sasl-user", "bob"]);
+    shell.shows("password of bob: ");
+    shell.type_in("pass42\r");
+    shell.shows("> ");
+    assert!(!shell.text.contains("pass42"), "{}", shell.text);
+    // The shell's next session is bob's without a question.
+    let session = ensemble.sessions().unwrap()[0].session_id;
+    ensemble.expire(session).unwrap();
+    shell.shows("Expired: ");
+    shell.type_in("whoami\r");
+    shell.shows("this is done in a new one");
+    shell.shows("sasl");
+    shell.shows(" bob\r\n");
+    shell.type_in("quit\r");
+    assert_eq!(shell.end(), 0);
+    // Nor is it asked for each session of a bench.
+    let mut bench = on_a_terminal(&["--sasl-user", "bob", "bench", "--clients", "3", "--ops", "9"]);
+    bench.shows("password of bob: ");
+    bench.type_in("pass42\r");
+    bench.shows("operations");
+    assert_eq!(bench.end(), 0);
+    let mut refused = on_a_terminal(&["--sasl-user", "bob", "ls"]);
+    refused.shows("password of bob: ");
+    refused.type_in("guess\r");
+    refused.shows("refuses the user or the password");
+    assert_eq!(refused.end(), 5);
 }
 
 #[test]

@@ -93,6 +93,11 @@ async fn servers_without_a_certificate_to_trust_are_refused_with_a_reason() {
     let detail = refusal(hosts.clone(), trusting(&authority)).await;
     assert!(detail.contains("127.0.0.1") && detail.contains("zk1.example"), "{detail}");
 
+    relay.serve(server(&authority.identity_until(&["127.0.0.1"], 2020), None));
+    let detail = refusal(hosts.clone(), trusting(&authority)).await;
+    assert!(detail.contains("expired"), "{detail}");
+    relay.serve(server(&authority.identity(&["zk1.example"]), None));
+
     let tls = Tls::builder().ca_pem(other.pem()).ca_pem(authority.pem());
     let tls = tls.server_name("zk1.example").build().unwrap();
     let client = builder(hosts).tls(tls).connect().await.unwrap();

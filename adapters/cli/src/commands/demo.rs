@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use zk_session_examples::lifecycle::{Embedded, Observed, Stage, play};
 
+use crate::args::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Out;
@@ -31,7 +32,11 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Blocks until the story is told.
-    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+    pub(crate) fn run(&self, settings: &Settings, out: &mut Out) -> Result<(), Failure> {
+        if self.connect.is_some() && settings.is_secured()? {
+            let hint = "leave out what is about TLS and SASL, or play on the embedded ensemble";
+            return Err(Failure::usage("demo --connect speaks no TLS and no SASL", hint));
+        }
         if !(1..=60).contains(&self.session_timeout.as_secs()) {
             return Err(Failure::usage(
                 "the story needs a session timeout of 1 s to 60 s",

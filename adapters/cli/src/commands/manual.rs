@@ -74,6 +74,9 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     roff.control("SH", ["ENVIRONMENT"]);
     let variables = [
         ("ZKS_SERVERS", "the servers, where --servers names none"),
+        ("ZKS_TLS_CA, ZKS_TLS_CERT, ZKS_TLS_KEY, ZKS_TLS_NAME", "as --tls-ca and so on"),
+        ("ZKS_SASL_USER", "as --sasl-user"),
+        ("ZKS_SASL_PASSWORD", "the password of SASL, where no file is named"),
         ("ZKS_HISTORY", "the file of the shell's history; empty for none"),
         ("NO_COLOR", "if set, nothing is coloured"),
     ];

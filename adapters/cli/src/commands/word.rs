@@ -3,10 +3,12 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::access::Access;
 use crate::args::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{FIELD, Out, printable};
+use crate::tls;
 use crate::words::{ask, hosts, is_refusal};
 
 /// Ask every server a four-letter word, such as ruok, srvr or mntr
@@ -27,9 +29,10 @@ fn word(text: &str) -> Result<String, String> {
 impl Word {
     pub(crate) async fn run(&self, settings: &Settings, out: &mut Out) -> Result<(), Failure> {
         let mut failure = None;
+        let access = Access::of(settings)?;
         let hosts = hosts(&settings.servers);
         for host in &hosts {
-            match ask(host, &self.word, settings.connect_timeout).await {
+            match ask(&access, host, &self.word, settings.connect_timeout).await {
                 Ok(answer) => {
                     if is_refusal(&answer) {
                         let what = format!(
@@ -52,8 +55,8 @@ impl Word {
                         let error = error.to_string();
                         out.json_line(&json!({ "host": host, "error": error }))?;
                     }
-                    let what = format!("{host}: {error}");
-                    failure = failure.or(Some(Failure::other(what, Exit::NoConnection)));
+                    let (what, exit) = (format!("{host}: {error}"), tls::exit(&error));
+                    failure = failure.or(Some(Failure::other(what, exit)));
                 }
             }
         }

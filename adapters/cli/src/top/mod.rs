@@ -15,8 +15,8 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::runtime::Runtime;
 
+use crate::access::Access;
 use crate::args::Settings;
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Out;
@@ -56,12 +56,12 @@ impl Top {
         settings: &Settings,
         out: &mut Out,
     ) -> Result<(), Failure> {
-        let hosts = hosts(&settings.servers);
+        let (hosts, access) = (hosts(&settings.servers), Access::of(settings)?);
         let patience = settings.connect_timeout.min(Duration::from_secs(5));
         let look = |before: Option<&Sample>| {
             runtime.block_on(async {
                 tokio::select! {
-                    sample = Sample::take(&hosts, patience, before) => Some(sample),
+                    sample = Sample::take(&access, &hosts, patience, before) => Some(sample),
                     () = interrupt::signal() => None,
                 }
             })
@@ -176,10 +176,10 @@ fn print(sample: &Sample, out: &mut Out) -> Result<(), Failure> {
 impl Sample {
     /// A single frame fails if no server has answered.
     fn verdict(&self) -> Result<(), Failure> {
-        let first_error = self.servers.iter().find_map(|server| server.error.clone());
-        match first_error.filter(|_| self.servers.iter().all(|server| server.error.is_some())) {
-            Some(error) => {
-                Err(Failure::other(format!("no server answers: {error}"), Exit::NoConnection))
+        let mut errors = self.servers.iter().map(|server| server.error.as_ref());
+        match errors.clone().flatten().next().filter(|_| errors.all(|error| error.is_some())) {
+            Some((error, exit)) => {
+                Err(Failure::other(format!("no server answers: {error}"), *exit))
             }
             None => Ok(()),
         }

@@ -1,10 +1,14 @@
 //! What all servers say at one time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::parse::{Connection, connections, number, value};
+use crate::access::Access;
+use crate::exit::Exit;
+use crate::tls;
 use crate::words::{ask, is_refusal};
 
 /// What all servers say at one time.
@@ -19,8 +23,8 @@ pub(super) struct Sample {
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) host: String,
-    /// Why it says nothing.
-    pub(super) error: Option<String>,
+    /// Why it says nothing, and how the program ends if none says anything.
+    pub(super) error: Option<(String, Exit)>,
     /// The words that its whitelist does not hold.
     pub(super) refused: Vec<&'static str>,
     pub(super) version: Option<String>,
@@ -42,16 +46,21 @@ pub(super) struct Server {
 
 impl Sample {
     /// Asks all servers at once.
-    pub(super) async fn take(hosts: &[String], patience: Duration, before: Option<&Self>) -> Self {
+    pub(super) async fn take(
+        access: &Arc<Access>,
+        hosts: &[String],
+        patience: Duration,
+        before: Option<&Self>,
+    ) -> Self {
         let mut asked = Vec::new();
         for host in hosts {
-            asked.push(tokio::spawn(Server::ask(host.clone(), patience)));
+            asked.push(tokio::spawn(Server::ask(access.clone(), host.clone(), patience)));
         }
         let mut servers = Vec::new();
         for (answer, host) in asked.into_iter().zip(hosts) {
             servers.push(answer.await.unwrap_or_else(|error| Server {
                 host: host.clone(),
-                error: Some(error.to_string()),
+                error: Some((error.to_string(), Exit::Failed)),
                 ..Server::default()
             }));
         }
@@ -78,18 +87,21 @@ impl Sample {
 }
 
 impl Server {
-    async fn ask(host: String, patience: Duration) -> Self {
+    async fn ask(access: Arc<Access>, host: String, patience: Duration) -> Self {
         let mut server = Self { host, ..Self::default() };
         let words = tokio::join!(
-            ask(&server.host, "srvr", patience),
-            ask(&server.host, "mntr", patience),
-            ask(&server.host, "cons", patience),
-            ask(&server.host, "wchs", patience),
+            ask(&access, &server.host, "srvr", patience),
+            ask(&access, &server.host, "mntr", patience),
+            ask(&access, &server.host, "cons", patience),
+            ask(&access, &server.host, "wchs", patience),
         );
         let srvr = match words.0 {
             Ok(answer) => server.answered("srvr", answer),
             Err(error) => {
-                server.error = Some(error.kind().to_string());
+                let exit = tls::exit(&error);
+                let short = exit == Exit::NoConnection;
+                let text = if short { error.kind().to_string() } else { error.to_string() };
+                server.error = Some((text, exit));
                 return server;
             }
         };
@@ -100,7 +112,8 @@ impl Server {
             (rest("mntr", words.1), rest("cons", words.2), rest("wchs", words.3));
         if value(&srvr, "Mode").is_none() && !server.refused.contains(&"srvr") {
             // As a server without a quorum says.
-            server.error = Some(srvr.lines().next().unwrap_or("it says nothing").to_owned());
+            let said = srvr.lines().next().unwrap_or("it says nothing").to_owned();
+            server.error = Some((said, Exit::NoConnection));
             return server;
         }
         server.read(&srvr, &mntr);
@@ -160,7 +173,7 @@ impl Server {
         let clients: Vec<Value> = self.clients.iter().map(client).collect();
         json!({
             "host": self.host,
-            "error": self.error,
+            "error": self.error.as_ref().map(|(error, _)| error),
             "refused_words": self.refused,
             "version": self.version,
             "mode": self.mode,

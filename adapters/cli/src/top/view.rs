@@ -95,7 +95,7 @@ impl View<'_> {
     fn servers(&self) -> Table<'_> {
         let rows = self.0.servers.iter().map(|server| {
             let host = printable(&server.host).into_owned();
-            if let Some(error) = &server.error {
+            if let Some((error, _)) = &server.error {
                 let mut cells = vec![String::new(); HEADS.len()];
                 for (at, cell) in [(0, host), (1, "down".to_owned()), (9, error.clone())] {
                     if let Some(place) = cells.get_mut(at) {

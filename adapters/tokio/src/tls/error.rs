@@ -1,6 +1,7 @@
 //! What is wrong with certificates and keys.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use tokio_rustls::rustls;
@@ -99,3 +100,24 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+/// What became of a handshake: the inner error of what [`Tls`](super::Tls) fails with as a layer.
+#[derive(Debug)]
+pub(super) struct HandshakeError {
+    pub(super) host: String,
+    pub(super) error: io::Error,
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS with {}: {}", self.host, self.error)
+    }
+}
+
+impl std::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // rustls' own word, where it has one, rather than what it is wrapped in.
+        let rustls = self.error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        Some(rustls.map_or(&self.error as _, |rustls| rustls as _))
+    }
+}

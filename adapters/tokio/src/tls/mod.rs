@@ -14,6 +14,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 pub use builder::TlsBuilder;
+use error::HandshakeError;
 pub use error::{TlsError, TlsSource};
 
 use crate::transport::{Layer, Layered, Stream};
@@ -112,15 +113,17 @@ fn server_name(name: &str) -> Option<ServerName<'static>> {
     }
 }
 
+/// For whoever wraps it in a layer of their own: the inner error of what it fails with has rustls'
+/// `Error` as its source, where it is rustls that refuses.
 impl Layer for Tls {
     fn wrap(&self, tcp: TcpStream, host: &str) -> Layered {
         let (tls, host) = (self.clone(), host.to_owned());
         Box::pin(async move {
             tls.connect(tcp, &host).await.map_err(|error| {
-                let text = format!("TLS with {host}: {error}");
+                let (kind, error) = (error.kind(), HandshakeError { host, error });
                 // Rare, for attempts are; and for a person to see, for it will not mend itself.
-                log::warn!("{text}");
-                io::Error::new(error.kind(), text)
+                log::warn!("{error}");
+                io::Error::new(kind, error)
             })
         })
     }

@@ -41,9 +41,15 @@ impl Authority {
 
     /// For whom these names or addresses are theirs.
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {
+        self.identity_until(names, 4096)
+    }
+
+    /// The same, up to a year.
+    pub(crate) fn identity_until(&self, names: &[&str], year: i32) -> Identity {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         Identity { certificate, key: key.serialize_pem() }
     }
