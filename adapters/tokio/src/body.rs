@@ -1,53 +1,91 @@
-//! What answers say, when it has left the receive buffer.
+//! Memory for the bodies of large answers.
 
-use bytes::{Bytes, BytesMut};
-use zk_session::owned::Answer;
-use zk_session::wire::{Reply, Stat};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// A reply's body, owned.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// Data, null read as empty, and metadata.
-    Data(Bytes, Stat),
-    /// Anything else.
-    Other(Answer),
-}
+use bytes::Bytes;
 
-/// The memory that small data is cut from: who keeps a value keeps no more than that many bytes.
-const SHEET: usize = 4096;
+/// Bodies from this length on lie in memory that is used again. Allocators give so much back to the
+/// system each time, and getting it anew costs more than receiving what is put there.
+const REUSED: usize = 16 << 10;
 
-/// The most bytes that are cut from a sheet; larger data has memory of its own.
-const SMALL: usize = 512;
+/// The most bytes of memory that wait to be used again.
+const KEPT: usize = 2 << 20;
 
-/// Copies what answers say out of the receive buffer. The small data of many answers lies in one
-/// piece of memory, which is free once all of them are gone.
+/// Copies large bodies out of the receive buffer, into memory that comes back when the application
+/// has dropped what lay there.
 #[derive(Debug, Default)]
-pub(crate) struct Cutter {
-    sheet: BytesMut,
+pub(crate) struct Memory {
+    /// There while large answers come. Without it memory is not awaited back, but freed.
+    pool: Option<Arc<Pool>>,
 }
 
-impl Cutter {
-    /// The body of a reply; `among_many`: more answers are on their way.
-    #[inline]
-    pub(crate) fn body(&mut self, reply: &Reply<'_>, among_many: bool) -> Body {
-        match reply {
-            Reply::Data(data) => {
-                Body::Data(self.cut(data.data.unwrap_or_default(), among_many), data.stat)
-            }
-            other => Body::Other(Answer::from_reply(other)),
+impl Memory {
+    /// A copy of a body.
+    #[cold]
+    pub(crate) fn copy(&mut self, body: &[u8]) -> Bytes {
+        if body.len() < REUSED {
+            return Bytes::copy_from_slice(body);
         }
+        let pool = self.pool.get_or_insert_default();
+        let mut bytes = pool.take(body.len());
+        bytes.extend_from_slice(body);
+        Bytes::from_owner(Lent { bytes, pool: Arc::downgrade(pool) })
     }
 
-    fn cut(&mut self, data: &[u8], among_many: bool) -> Bytes {
-        let left = self.sheet.capacity();
-        if data.len() > SMALL || (left < data.len() && !among_many) {
-            return Bytes::copy_from_slice(data);
+    /// Gives back what waits to be used again.
+    pub(crate) fn shrink(&mut self) {
+        self.pool = None;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pool(Mutex<Spare>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    pieces: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// Empty memory for so many bytes, and not for many more.
+    fn take(&self, len: usize) -> Vec<u8> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |piece: &Vec<u8>| (len..=len.saturating_mul(2)).contains(&piece.capacity());
+        // What came back last is still in the processor's caches.
+        let Some(at) = spare.pieces.iter().rposition(fits) else { return Vec::with_capacity(len) };
+        let piece = spare.pieces.remove(at);
+        spare.bytes -= piece.capacity();
+        piece
+    }
+
+    fn put(&self, mut piece: Vec<u8>) {
+        piece.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.bytes + piece.capacity() <= KEPT {
+            spare.bytes += piece.capacity();
+            spare.pieces.push(piece);
         }
-        if left < data.len() {
-            self.sheet = BytesMut::with_capacity(SHEET);
+    }
+}
+
+/// A body in memory that goes back to where it came from.
+struct Lent {
+    bytes: Vec<u8>,
+    pool: Weak<Pool>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.put(std::mem::take(&mut self.bytes));
         }
-        self.sheet.extend_from_slice(data);
-        self.sheet.split().freeze()
     }
 }
 
@@ -55,24 +93,45 @@ impl Cutter {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_small_data_of_many_answers_shares_memory_and_stays_what_it_is() {
-        let mut cutter = Cutter::default();
-        let values: Vec<Vec<u8>> = (0..=255).map(|n: u8| vec![n; usize::from(n)]).collect();
-        let cut: Vec<Bytes> = values.iter().map(|value| cutter.cut(value, true)).collect();
-        assert!(cut.iter().zip(&values).all(|(cut, value)| cut == value));
-        let next_to = |pair: &[Bytes]| pair[0].as_ptr_range().end == pair[1].as_ptr();
-        let neighbours = cut.windows(2).filter(|pair| next_to(pair)).count();
-        assert!(neighbours > 240, "{neighbours}");
+    fn waiting(memory: &Memory) -> usize {
+        memory.pool.as_ref().map_or(0, |pool| pool.0.lock().unwrap().bytes)
     }
 
     #[test]
-    fn data_that_comes_alone_or_is_large_has_memory_of_its_own() {
-        let mut cutter = Cutter::default();
-        let alone = cutter.cut(b"alone", false);
-        assert!(alone.is_unique() && alone == "alone");
-        let large = cutter.cut(&[7; SMALL + 1], true);
-        assert!(large.is_unique() && *large == [7; SMALL + 1]);
-        assert_eq!(cutter.sheet.capacity(), 0);
+    fn large_memory_is_used_again_once_all_copies_of_a_body_are_gone() {
+        let mut memory = Memory::default();
+        let first = memory.copy(&[1; REUSED]);
+        let (at, part) = (first.as_ptr(), first.slice(4..));
+        drop(first);
+        let second = memory.copy(&[2; REUSED]);
+        assert_ne!(second.as_ptr(), at, "a part of the first is still there");
+        assert!(part.iter().all(|byte| *byte == 1));
+        drop(part);
+        let third = memory.copy(&[3; REUSED]);
+        assert_eq!(third.as_ptr(), at);
+        assert!(third.iter().all(|byte| *byte == 3) && second.iter().all(|byte| *byte == 2));
+    }
+
+    #[test]
+    fn what_waits_to_be_used_again_is_bounded_and_given_back() {
+        let mut memory = Memory::default();
+        let many: Vec<Bytes> = (0..200).map(|_| memory.copy(&[1; REUSED])).collect();
+        drop(many);
+        assert_eq!(waiting(&memory), KEPT);
+        let late = memory.copy(&[1; REUSED]);
+        memory.shrink();
+        assert_eq!(waiting(&memory), 0);
+        drop(late);
+        assert_eq!(waiting(&memory), 0);
+    }
+
+    #[test]
+    fn a_small_body_takes_no_memory_of_a_much_larger_one() {
+        let mut memory = Memory::default();
+        drop(memory.copy(&[1; 10 * REUSED]));
+        drop(memory.copy(&[1; REUSED]));
+        assert_eq!(waiting(&memory), 11 * REUSED);
+        drop(memory.copy(&[1; 100]));
+        assert_eq!(waiting(&memory), 11 * REUSED);
     }
 }

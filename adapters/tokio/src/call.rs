@@ -35,7 +35,7 @@ pub(crate) mod sealed {
         fn request<R>(&self, view: &str, watch: bool, lend: impl FnOnce(&Request<'_>) -> R) -> R;
 
         /// Takes the answer apart.
-        fn finish(outcome: Outcome) -> Result<Self::Output, ErrorKind>;
+        fn finish(outcome: &mut Outcome<'_>) -> Result<Self::Output, ErrorKind>;
 
         /// Whether the path is the server's own, whatever the client calls `/`.
         fn is_absolute(&self) -> bool {
@@ -183,10 +183,9 @@ impl<O: Watchable> sealed::Operation for Watched<O> {
         self.0.request(view, watch, lend)
     }
 
-    fn finish(mut outcome: Outcome) -> Result<(O::Output, Watch), ErrorKind> {
-        let watch = outcome.watch.take();
+    fn finish(outcome: &mut Outcome<'_>) -> Result<(O::Output, Watch), ErrorKind> {
         let value = O::finish(outcome)?;
-        Ok((value, watch.ok_or(ErrorKind::UnexpectedAnswer)?))
+        Ok((value, outcome.watch().ok_or(ErrorKind::UnexpectedAnswer)?))
     }
 
     fn wish(&self) -> Option<(WatchKind, Option<WatchKind>)> {

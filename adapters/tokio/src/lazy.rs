@@ -4,7 +4,6 @@ use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 use std::task::Waker;
 
-use crate::body::Cutter;
 use crate::line::Line;
 use crate::slots::Slots;
 use crate::states::Listeners;
@@ -75,18 +74,6 @@ impl Vacant for Slots {
 
     fn is_vacant(&self) -> bool {
         self.is_unused()
-    }
-}
-
-impl Vacant for Cutter {
-    fn vacant() -> &'static Self {
-        static VACANT: LazyLock<Cutter> = LazyLock::new(Cutter::default);
-        &VACANT
-    }
-
-    /// What is left of its memory is of no account.
-    fn is_vacant(&self) -> bool {
-        true
     }
 }
 

@@ -6,17 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use zk_session::OpError;
 use zk_session::owned::Answer;
-use zk_session::wire::OpCode;
+use zk_session::wire::{Data, OpCode, WireError};
 
-use crate::body::Body;
 use crate::call::sealed::Operation;
 use crate::error::{Error, ErrorKind};
 use crate::line::Parcel;
+use crate::op::Node;
 use crate::shared::Shared;
-use crate::slots::Failure;
-use crate::watch::{Queue, Watch};
+use crate::slots::{Failure, Taken};
+use crate::watch::Watch;
 
 /// The bytes of a path that need no heap.
 const SHORT: usize = 47;
@@ -52,29 +53,59 @@ impl Label {
 
 /// What came of a request, for its operation to take apart.
 #[derive(Debug)]
-pub struct Outcome {
-    pub(crate) result: Result<Body, Failure>,
-    pub(crate) watch: Option<Watch>,
-    /// What the client that asked calls `/`; `None` for the session's own root.
-    pub(crate) view: Option<Arc<str>>,
+pub struct Outcome<'s> {
+    taken: Taken<'s>,
+    shared: &'s Arc<Shared>,
+    view: Option<&'s Arc<str>>,
 }
 
-impl Outcome {
+impl Outcome<'_> {
+    /// Why there is no answer, if there is none.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.taken.result.as_ref().err().copied()
+    }
+
+    /// The answer to getData and its kin. Large data is kept where it is.
+    #[inline]
+    pub(crate) fn node(&self) -> Result<Node, ErrorKind> {
+        let Data { data, stat } = self.taken.result?.data().map_err(malformed)?;
+        let data = data.unwrap_or_default();
+        let data = match self.taken.whole {
+            None => Bytes::copy_from_slice(data),
+            Some(whole) => whole.slice_ref(data),
+        };
+        Ok(Node { data, stat })
+    }
+
     /// The answer, if there is one and it is of the right kind.
-    pub(crate) fn answer<T>(self, take: impl FnOnce(Answer) -> Option<T>) -> Result<T, ErrorKind> {
-        match self.result? {
-            Body::Other(answer) => take(answer).ok_or(ErrorKind::UnexpectedAnswer),
-            Body::Data(..) => Err(ErrorKind::UnexpectedAnswer),
-        }
+    pub(crate) fn answer<T>(&self, take: impl FnOnce(Answer) -> Option<T>) -> Result<T, ErrorKind> {
+        let answer = Answer::from_raw(&self.taken.result?).map_err(malformed)?;
+        take(answer).ok_or(ErrorKind::UnexpectedAnswer)
+    }
+
+    /// The watch that came with the answer; to be asked for when nothing can fail any more.
+    pub(crate) fn watch(&mut self) -> Option<Watch> {
+        let queue = self.taken.watch.take()?;
+        Some(Watch::new(queue, Arc::downgrade(self.shared), self.view.cloned()))
+    }
+
+    /// What the client that asked calls `/`; `None` for the session's own root.
+    pub(crate) fn view(&self) -> Option<&str> {
+        self.view.map(|view| &**view)
     }
 }
 
-/// How an operation makes its result, or the error of a request.
-pub(crate) type Finish<T> = fn(Outcome, OpCode, &Label) -> Poll<Result<T, Error>>;
+#[cold]
+fn malformed(error: WireError) -> ErrorKind {
+    ErrorKind::Op(error.into())
+}
 
-/// The result of an operation. Only what the result is made of goes through memory.
+/// How an operation makes its result, or the error of a request.
+pub(crate) type Finish<T> = fn(Outcome<'_>, OpCode, &Label) -> Poll<Result<T, Error>>;
+
+/// The result of an operation, made where it is wanted.
 pub(crate) fn finish<O: Operation>(
-    outcome: Outcome,
+    mut outcome: Outcome<'_>,
     op: OpCode,
     path: &Label,
 ) -> Poll<Result<O::Output, Error>> {
@@ -82,7 +113,7 @@ pub(crate) fn finish<O: Operation>(
     fn failed(op: OpCode, path: &Label, kind: ErrorKind) -> Error {
         Error { op: Some(op), path: path.as_str().to_owned(), kind }
     }
-    Poll::Ready(match O::finish(outcome) {
+    Poll::Ready(match O::finish(&mut outcome) {
         Ok(value) => Ok(value),
         Err(kind) => Err(failed(op, path, kind)),
     })
@@ -178,11 +209,6 @@ impl<T> Pending<T> {
         }
     }
 
-    #[cold]
-    fn watch(&self, queue: Arc<Queue>, view: Option<Arc<str>>) -> Watch {
-        Watch::new(queue, Arc::downgrade(&self.shared), view)
-    }
-
     /// What becomes of a request that has no place where an answer would be.
     #[cold]
     fn unplaced(&self) -> Failure {
@@ -202,30 +228,39 @@ impl<T> Future for Pending<T> {
         if matches!(this.place, Place::Outside { .. }) && this.poll_outside(cx).is_pending() {
             return Poll::Pending;
         }
-        let (result, queue) = match this.place {
-            Place::At(place) => {
-                let mut inner = this.shared.lock();
-                match inner.slots.take(place, cx.waker()) {
-                    Some(taken) => taken,
-                    None => {
-                        if std::mem::take(&mut this.unflushed) {
-                            if this.timed {
-                                inner.signal();
-                            } else {
-                                inner.flush(&this.shared.clock);
-                            }
-                        }
-                        return Poll::Pending;
+        let Place::At(place) = this.place else {
+            let taken = Taken { result: Err(this.unplaced()), whole: None, watch: &mut None };
+            let outcome = Outcome { taken, shared: &this.shared, view: None };
+            this.place = Place::Taken;
+            return (this.finish)(outcome, this.op, &this.path);
+        };
+        let mut guard = this.shared.lock();
+        let inner = &mut *guard;
+        // Under the lock, where the answer is; it wakes and calls nobody.
+        let make = |taken: Taken<'_>| {
+            let outcome = Outcome { taken, shared: &this.shared, view: this.view.as_ref() };
+            (this.finish)(outcome, this.op, &this.path)
+        };
+        match inner.slots.take(place, cx.waker(), inner.session.chroot(), make) {
+            Some((made, left)) => {
+                if let Some(queue) = left {
+                    inner.unwatch(&queue);
+                }
+                drop(guard);
+                (this.place, this.unflushed) = (Place::Taken, false);
+                made
+            }
+            None => {
+                if std::mem::take(&mut this.unflushed) {
+                    if this.timed {
+                        inner.signal();
+                    } else {
+                        inner.flush(&this.shared.clock);
                     }
                 }
+                Poll::Pending
             }
-            _ => (Err(this.unplaced()), None),
-        };
-        this.place = Place::Taken;
-        this.unflushed = false;
-        let view = this.view.take();
-        let watch = queue.map(|queue| this.watch(queue, view.clone()));
-        (this.finish)(Outcome { result, watch, view }, this.op, &this.path)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use zk_session::{Machine, SubmitError};
 #[cfg(feature = "sasl")]
 use zk_session::client::SaslChallenge;
 
-use crate::body::Cutter;
+use crate::body::Memory;
 use crate::clock::Clock;
 use crate::lazy::{Lazy, Wakes};
 use crate::line::{Line, Parcel};
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     pub(crate) observer: Observer,
     pub(crate) pings: PingLog,
     pub(crate) slots: Lazy<Slots>,
-    cutter: Lazy<Cutter>,
+    memory: Memory,
     pub(crate) line: Lazy<Line>,
     pub(crate) watches: Lazy<Watches>,
     /// The session's own task, when it is to be woken.
@@ -114,7 +114,7 @@ impl Shared {
             observer,
             pings: PingLog::default(),
             slots: Lazy::default(),
-            cutter: Lazy::default(),
+            memory: Memory::default(),
             line: Lazy::default(),
             watches: Lazy::default(),
             driver: Waker::noop().clone(),
@@ -222,7 +222,7 @@ impl Inner {
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
         for place in self.line.there_mut().map(|line| line.expired(now)).unwrap_or_default() {
             self.observer.answered(place, Some(Failure::NotSent));
-            let wake = self.slots.settle(place, || Err(Failure::NotSent));
+            let wake = self.slots.fail(place, Failure::NotSent);
             self.wakes.extend(wake);
         }
         while let Some((path, kind)) = self.watches.removal() {
@@ -246,7 +246,7 @@ impl Inner {
                 Err(error) if error.is_temporary() => break,
                 Err(error) => {
                     self.observer.answered(place, Some(Failure::Submit(error)));
-                    let wake = self.slots.settle(place, || Err(Failure::Submit(error)));
+                    let wake = self.slots.fail(place, Failure::Submit(error));
                     self.wakes.extend(wake);
                 }
             }
@@ -298,15 +298,15 @@ impl Inner {
     /// whether there were any.
     pub(crate) fn pull_events(&mut self) -> bool {
         let mut any = false;
-        loop {
-            let host = self.session.current_host();
-            let Some(event) = self.session.poll_event() else { return any };
+        let mut host = self.session.current_host();
+        while let Some(event) = self.session.poll_raw() {
             any = true;
             match event {
                 Event::Reply { xid, result, .. } => {
-                    let Some(place) = self.slots.answered(xid) else { continue };
+                    let slots = &mut *self.slots;
+                    let Some(place) = slots.answered(xid) else { continue };
                     self.observer.answered(place, result.as_ref().err().copied().map(Failure::Op));
-                    match self.slots.asker(place) {
+                    match slots.asker(place) {
                         Asker::Somebody(None) => {}
                         Asker::Somebody(wish) => {
                             let armed = |queue: &mut Arc<Queue>| {
@@ -321,27 +321,24 @@ impl Inner {
                         Asker::Nobody(wish) => {
                             if let Some(queue) = wish {
                                 if let Some(kind) = queue.armed(&result) {
-                                    let coming = self.slots.wishes_at(queue.path());
+                                    let coming = slots.wishes_at(queue.path());
                                     self.watches.remove(queue.path(), kind, &coming);
                                 }
                             }
                             continue;
                         }
                     }
-                    let among_many = self.slots.in_flight() > 0;
-                    let cutter = &mut self.cutter;
-                    let result = || match &result {
-                        Ok(reply) => Ok(cutter.body(reply, among_many)),
-                        Err(error) => Err(Failure::Op(*error)),
-                    };
-                    if let Some(waker) = self.slots.settle(place, result) {
+                    if let Some(waker) = slots.answer(place, result, &mut self.memory) {
                         self.wakes.push(waker);
                     }
                 }
                 Event::Notification { kind, path } => {
                     self.watches.notify(kind, path, &mut self.wakes);
                 }
-                Event::State { state, cause } => self.changed(state, cause, host),
+                Event::State { state, cause } => {
+                    self.changed(state, cause, host);
+                    host = self.session.current_host();
+                }
                 #[cfg(feature = "sasl")]
                 Event::SaslChallenge(challenge) => {
                     let Some(sasl) = &mut self.sasl else { continue };
@@ -364,6 +361,7 @@ impl Inner {
                 _ => {}
             }
         }
+        any
     }
 
     /// Nobody waits until the session takes requests.
@@ -436,7 +434,7 @@ impl Inner {
         let wakes = &mut self.wakes;
         if let Some(line) = self.line.there_mut() {
             for place in line.clear() {
-                wakes.extend(self.slots.settle(place, || Err(failure)));
+                wakes.extend(self.slots.fail(place, failure));
             }
             line.call_all_in(wakes);
         }
@@ -463,7 +461,7 @@ impl Inner {
         self.session.shrink();
         self.observer.shrink();
         self.slots.shrink();
-        self.cutter.shrink();
+        self.memory.shrink();
         self.line.shrink();
         self.watches.shrink();
         self.wakes.shrink();

@@ -1,15 +1,19 @@
 //! Answers on their way to the futures that wait for them.
+//!
+//! An answer is copied as it came, into memory that its slot keeps from one answer to the next, and
+//! decoded by whoever takes it: what is made of it is made where it is wanted, and moved no more.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::Waker;
 
-use zk_session::client::WatchKind;
-use zk_session::wire::Xid;
+use bytes::Bytes;
+use zk_session::client::{RawReply, WatchKind};
+use zk_session::wire::{OpCode, Xid};
 use zk_session::{OpError, SubmitError};
 
-use crate::body::Body;
+use crate::body::Memory;
 use crate::error::ErrorKind;
 use crate::watch::Queue;
 
@@ -33,34 +37,53 @@ impl From<Failure> for ErrorKind {
     }
 }
 
+/// The longest body that is copied into its slot's memory, and again by whoever takes it.
+const SHORT: usize = 1024;
+
 /// How far a request is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+#[derive(Debug, Default)]
+enum State {
     #[default]
     Free,
     /// Not answered yet.
     Waiting,
     /// Not answered yet, and nobody will ask.
     Abandoned,
-    /// Answered, and not asked yet.
-    Answered,
+    /// Such a request has succeeded; the slot has the body.
+    Short(OpCode),
+    /// Such a request has succeeded, with a body that is too long to be copied twice.
+    Long(OpCode, Bytes),
+    Failed(Failure),
+}
+
+impl State {
+    const fn is_answered(&self) -> bool {
+        matches!(self, Self::Short(_) | Self::Long(..) | Self::Failed(_))
+    }
 }
 
 /// What has become of a request.
 #[derive(Debug, Default)]
 struct Slot {
-    stage: Stage,
+    state: State,
     /// The watch that it wishes for and, once it is answered, has armed.
     watch: Option<Arc<Queue>>,
     /// Its number in the line, if the session has not taken it yet.
     queued: Option<NonZeroU64>,
     waker: Option<Waker>,
-    /// There once it is answered.
-    result: Option<Result<Body, Failure>>,
+    /// The body of the answer, if it is a short one; else memory for the next.
+    body: Vec<u8>,
 }
 
-/// An answer, and the watch that came with it.
-pub(crate) type Taken = (Result<Body, Failure>, Option<Arc<Queue>>);
+/// An answer that is being taken.
+#[derive(Debug)]
+pub(crate) struct Taken<'s> {
+    pub(crate) result: Result<RawReply<'s>, Failure>,
+    /// What the reply lies in, if parts of it can be kept without a copy.
+    pub(crate) whole: Option<&'s Bytes>,
+    /// The watch that came with it; what is not taken out is removed.
+    pub(crate) watch: &'s mut Option<Arc<Queue>>,
+}
 
 /// Whom an answer is for.
 pub(crate) enum Asker<'s> {
@@ -91,7 +114,7 @@ impl Slots {
     pub(crate) fn open(&mut self, wish: Option<Arc<Queue>>, queued: Option<NonZeroU64>) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| self.another());
         if let Some(slot) = self.slots.get_mut(index(place)) {
-            slot.stage = Stage::Waiting;
+            slot.state = State::Waiting;
             if wish.is_some() {
                 slot.watch = wish;
             }
@@ -153,76 +176,107 @@ impl Slots {
     /// Whom the answer to come is for.
     #[inline]
     pub(crate) fn asker(&mut self, place: u32) -> Asker<'_> {
-        match self.slots.get(index(place)).map(|slot| slot.stage) {
-            Some(Stage::Abandoned) => Asker::Nobody(self.release(place)),
-            Some(Stage::Waiting) => match self.slots.get_mut(index(place)) {
+        match self.slots.get(index(place)).map(|slot| &slot.state) {
+            Some(State::Abandoned) => Asker::Nobody(self.release(place)),
+            Some(State::Waiting) => match self.slots.get_mut(index(place)) {
                 Some(slot) => Asker::Somebody(&mut slot.watch),
                 None => Asker::Nobody(None),
             },
-            Some(Stage::Free | Stage::Answered) | None => Asker::Nobody(None),
+            _ => Asker::Nobody(None),
         }
     }
 
-    /// Puts an answer into its place; returns whom to wake.
+    /// Puts an answer into its place, which waits for it; returns whom to wake.
     #[inline]
-    pub(crate) fn settle(
+    pub(crate) fn answer(
         &mut self,
         place: u32,
-        result: impl FnOnce() -> Result<Body, Failure>,
+        result: Result<RawReply<'_>, OpError>,
+        memory: &mut Memory,
     ) -> Option<Waker> {
         let slot = self.slots.get_mut(index(place))?;
-        if slot.stage != Stage::Waiting {
-            return None;
-        }
-        slot.stage = Stage::Answered;
-        // There is none yet; said like this, nothing is looked at that would have to be dropped.
-        slot.result.get_or_insert_with(result);
+        slot.state = match result {
+            Ok(reply) if reply.body().len() <= SHORT => {
+                slot.body.clear();
+                slot.body.extend_from_slice(reply.body());
+                State::Short(reply.op())
+            }
+            Ok(reply) => State::Long(reply.op(), memory.copy(reply.body())),
+            Err(error) => State::Failed(Failure::Op(error)),
+        };
         self.untaken += 1;
         slot.waker.take()
     }
 
-    /// The answer and the watch that came with it, if it is there; else the waker is remembered.
-    #[inline]
-    pub(crate) fn take(&mut self, place: u32, waker: &Waker) -> Option<Taken> {
+    /// There will be no answer to a request; returns whom to wake.
+    pub(crate) fn fail(&mut self, place: u32, failure: Failure) -> Option<Waker> {
         let slot = self.slots.get_mut(index(place))?;
-        if slot.stage == Stage::Waiting {
-            match &slot.waker {
-                Some(known) if known.will_wake(waker) => {}
-                _ => slot.waker = Some(waker.clone()),
-            }
+        if !matches!(slot.state, State::Waiting) {
             return None;
         }
-        slot.stage = Stage::Free;
-        let watch = slot.watch.take();
+        slot.state = State::Failed(failure);
+        self.untaken += 1;
+        slot.waker.take()
+    }
+
+    /// Hands out the answer if it is there, below the session's `chroot`; else the waker is
+    /// remembered. Returns what was made of it, and a watch that came with it and was not taken.
+    #[inline]
+    pub(crate) fn take<T>(
+        &mut self,
+        place: u32,
+        waker: &Waker,
+        chroot: &str,
+        with: impl FnOnce(Taken<'_>) -> T,
+    ) -> Option<(T, Option<Arc<Queue>>)> {
+        let slot = self.slots.get_mut(index(place))?;
+        let watch = &mut slot.watch;
+        let (result, whole) = match &slot.state {
+            State::Waiting => {
+                match &slot.waker {
+                    Some(known) if known.will_wake(waker) => {}
+                    _ => slot.waker = Some(waker.clone()),
+                }
+                return None;
+            }
+            State::Short(op) => (Ok(RawReply::new(*op, &slot.body, chroot)), None),
+            State::Long(op, whole) => (Ok(RawReply::new(*op, whole, chroot)), Some(whole)),
+            State::Failed(failure) => (Err(*failure), None),
+            // Its future knows better than to ask.
+            State::Free | State::Abandoned => return None,
+        };
+        let made = with(Taken { result, whole, watch });
+        slot.state = State::Free;
+        let left = slot.watch.take();
         self.untaken = self.untaken.saturating_sub(1);
         self.free.push(place);
-        Some((slot.result.take().unwrap_or(Err(Failure::Op(OpError::SessionClosed))), watch))
+        Some((made, left))
     }
 
     /// Whether the answer is there.
     pub(crate) fn is_answered(&self, place: u32) -> bool {
-        self.slots.get(index(place)).is_some_and(|slot| slot.stage == Stage::Answered)
+        self.slots.get(index(place)).is_some_and(|slot| slot.state.is_answered())
     }
 
     /// Nobody will ask for the answer. Returns the request's number in the line if it is still
     /// there, or the watch that came with an answer nobody has taken.
     pub(crate) fn abandon(&mut self, place: u32) -> (Option<u64>, Option<Arc<Queue>>) {
         let Some(slot) = self.slots.get_mut(index(place)) else { return (None, None) };
-        match slot.stage {
-            Stage::Waiting if slot.queued.is_some() => {
+        match slot.state {
+            State::Waiting if slot.queued.is_some() => {
                 let queued = slot.queued.map(NonZeroU64::get);
                 self.release(place);
                 (queued, None)
             }
-            Stage::Waiting => {
-                (slot.stage, slot.waker) = (Stage::Abandoned, None);
+            State::Waiting => {
+                (slot.state, slot.waker) = (State::Abandoned, None);
                 (None, None)
             }
-            Stage::Answered => {
+            State::Free | State::Abandoned => (None, None),
+            State::Short(_) | State::Long(..) | State::Failed(_) => {
                 self.untaken = self.untaken.saturating_sub(1);
                 (None, self.release(place))
             }
-            Stage::Free | Stage::Abandoned => (None, None),
         }
     }
 
@@ -230,16 +284,16 @@ impl Slots {
     /// still waiting.
     pub(crate) fn forget(&mut self, place: u32) -> bool {
         let Some(slot) = self.slots.get_mut(index(place)) else { return false };
-        let waiting = slot.stage == Stage::Waiting;
+        let waiting = matches!(slot.state, State::Waiting);
         if waiting {
-            *slot = Slot { stage: Stage::Abandoned, ..Slot::default() };
+            *slot = Slot { state: State::Abandoned, ..Slot::default() };
         }
         waiting
     }
 
     /// The kinds of watches that requests on their way wish for at this path.
     pub(crate) fn wishes_at(&self, path: &str) -> Vec<WatchKind> {
-        let on_their_way = |slot: &&Slot| matches!(slot.stage, Stage::Waiting | Stage::Abandoned);
+        let on_their_way = |slot: &&Slot| matches!(slot.state, State::Waiting | State::Abandoned);
         let wish = |slot: &Slot| {
             let wish = slot.watch.as_ref()?;
             (**wish.path() == *path).then_some(wish.on_success())
@@ -252,12 +306,10 @@ impl Slots {
         self.order.clear();
         for place in 0..self.slots.len() {
             let place = u32::try_from(place).unwrap_or(u32::MAX);
-            match self.slots.get(index(place)).map(|slot| slot.stage) {
-                Some(Stage::Waiting) => {
-                    wakes.extend(self.settle(place, || Err(failure)));
-                }
-                Some(Stage::Abandoned) => drop(self.release(place)),
-                _ => {}
+            if matches!(self.slots.get(index(place)), Some(Slot { state: State::Abandoned, .. })) {
+                self.release(place);
+            } else {
+                wakes.extend(self.fail(place, failure));
             }
         }
     }
@@ -271,6 +323,7 @@ impl Slots {
     fn release(&mut self, place: u32) -> Option<Arc<Queue>> {
         let slot = self.slots.get_mut(index(place))?;
         self.free.push(place);
-        std::mem::take(slot).watch
+        (slot.state, slot.queued, slot.waker) = (State::Free, None, None);
+        slot.watch.take()
     }
 }

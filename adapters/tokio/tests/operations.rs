@@ -164,3 +164,32 @@ async fn a_view_has_names_of_its_own() {
     assert_eq!(view.create("/b", b"").await.unwrap(), "/b");
     assert!(zk.exists("/app/in/b").await.unwrap().is_some());
 }
+
+/// Memory of large answers is used again, but not while any of it is still looked at.
+#[tokio::test]
+async fn data_that_is_kept_stays_what_it_is_whatever_comes_after() {
+    const LENGTHS: [usize; 6] = [0, 1, 1_000, 5_000, 40_000, 70_000];
+    let ensemble = ensemble();
+    let zk = client(&ensemble).await;
+    for length in LENGTHS {
+        let byte = u8::try_from(length % 251).unwrap();
+        zk.create(&format!("/n{length}"), &vec![byte; length]).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    for round in 0..20 {
+        let paths = LENGTHS.map(|length| format!("/n{length}"));
+        let asked = paths.each_ref().map(|path| zk.get(path).send());
+        for (length, answer) in LENGTHS.into_iter().zip(asked) {
+            let node = answer.await.unwrap();
+            assert_eq!(node.stat.data_length, i32::try_from(length).unwrap());
+            // The rest is dropped, in another order every round.
+            if (length + round) % 3 == 0 {
+                kept.push((length, node.data.slice(length / 2..)));
+            }
+        }
+    }
+    for (length, data) in kept {
+        let byte = u8::try_from(length % 251).unwrap();
+        assert_eq!(data, vec![byte; length - length / 2]);
+    }
+}

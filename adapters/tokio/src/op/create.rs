@@ -173,10 +173,10 @@ impl sealed::Operation for Create<'_> {
         self.lend(view, false, lend)
     }
 
-    fn finish(mut outcome: Outcome) -> Result<String, ErrorKind> {
-        let view = outcome.view.take();
+    fn finish(outcome: &mut Outcome<'_>) -> Result<String, ErrorKind> {
+        let view = outcome.view();
         outcome.answer(|answer| match answer {
-            Answer::Path(path) | Answer::Created(path, _) => Some(own(path, view.as_deref())),
+            Answer::Path(path) | Answer::Created(path, _) => Some(own(path, view)),
             _ => None,
         })
     }
@@ -199,10 +199,10 @@ impl sealed::Operation for CreateStat<'_> {
         self.0.lend(view, true, lend)
     }
 
-    fn finish(mut outcome: Outcome) -> Result<Created, ErrorKind> {
-        let view = outcome.view.take();
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Created, ErrorKind> {
+        let view = outcome.view();
         outcome.answer(|answer| match answer {
-            Answer::Created(path, stat) => Some(Created { path: own(path, view.as_deref()), stat }),
+            Answer::Created(path, stat) => Some(Created { path: own(path, view), stat }),
             _ => None,
         })
     }

@@ -6,7 +6,7 @@ use zk_session::path;
 use zk_session::wire::{CONFIG_NODE, OpCode, Reconfig, Request, WatcherType};
 use zk_session::{ErrorCode, OpError};
 
-use super::read::{Node, node};
+use super::read::Node;
 use super::write::nothing;
 use crate::call::{Call, Operation, Watchable, sealed};
 use crate::client::Client;
@@ -148,7 +148,7 @@ impl sealed::Operation for Sync<'_> {
         lend(&Request::sync(&path::join(view, self.0)))
     }
 
-    fn finish(outcome: Outcome) -> Result<(), ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<(), ErrorKind> {
         outcome.answer(|answer| matches!(answer, Answer::Path(_)).then_some(()))
     }
 }
@@ -170,7 +170,7 @@ impl sealed::Operation for AddAuth<'_> {
         lend(&Request::add_auth(self.scheme, self.auth))
     }
 
-    fn finish(outcome: Outcome) -> Result<(), ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<(), ErrorKind> {
         nothing(outcome)
     }
 }
@@ -192,7 +192,7 @@ impl sealed::Operation for AllChildrenNumber<'_> {
         lend(&Request::GetAllChildrenNumber { path: (&*path::join(view, self.0)).into() })
     }
 
-    fn finish(outcome: Outcome) -> Result<usize, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<usize, ErrorKind> {
         outcome.answer(|answer| match answer {
             Answer::Count(count) => usize::try_from(count).ok(),
             _ => None,
@@ -217,9 +217,8 @@ impl sealed::Operation for Ephemerals<'_> {
         lend(&Request::get_ephemerals(&path::join(view, self.0)))
     }
 
-    fn finish(mut outcome: Outcome) -> Result<Vec<String>, ErrorKind> {
-        let view = outcome.view.take();
-        let view = view.as_deref().unwrap_or_default();
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Vec<String>, ErrorKind> {
+        let view = outcome.view().unwrap_or_default();
         let own = |whole: String| path::below(&whole, view).map(str::to_owned);
         outcome.answer(|answer| match answer {
             Answer::Children(paths) => Some(paths.into_iter().filter_map(own).collect()),
@@ -245,7 +244,7 @@ impl sealed::Operation for WhoAmI {
         lend(&Request::WhoAmI)
     }
 
-    fn finish(outcome: Outcome) -> Result<Vec<Identity>, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Vec<Identity>, ErrorKind> {
         outcome.answer(|answer| match answer {
             Answer::WhoAmI(identities) => Some(identities),
             _ => None,
@@ -270,9 +269,9 @@ impl sealed::Operation for CheckWatches<'_> {
         lend(&Request::check_watches(&path::join(view, self.0), self.1))
     }
 
-    fn finish(outcome: Outcome) -> Result<bool, ErrorKind> {
-        match outcome.result {
-            Err(Failure::Op(OpError::Server(ErrorCode::NoWatcher))) => Ok(false),
+    fn finish(outcome: &mut Outcome<'_>) -> Result<bool, ErrorKind> {
+        match outcome.failure() {
+            Some(Failure::Op(OpError::Server(ErrorCode::NoWatcher))) => Ok(false),
             _ => nothing(outcome).map(|()| true),
         }
     }
@@ -299,8 +298,8 @@ impl sealed::Operation for Config {
         lend(&Request::get_config(watch))
     }
 
-    fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        node(outcome)
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Node, ErrorKind> {
+        outcome.node()
     }
 }
 
@@ -327,7 +326,7 @@ impl sealed::Operation for Reconfigure<'_> {
         lend(&Request::Reconfig(self.0))
     }
 
-    fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        node(outcome)
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Node, ErrorKind> {
+        outcome.node()
     }
 }

@@ -139,15 +139,15 @@ fn below<R>(items: &[MultiOp<'_>], view: &str, lend: impl FnOnce(&[MultiOp<'_>])
     lend(&items)
 }
 
-fn answers(mut outcome: Outcome) -> Result<Vec<ItemAnswer>, ErrorKind> {
-    let view = outcome.view.take();
+fn answers(outcome: &mut Outcome<'_>) -> Result<Vec<ItemAnswer>, ErrorKind> {
+    let view = outcome.view();
     let mut items = outcome.answer(|answer| match answer {
         Answer::Multi(items) => Some(items),
         _ => None,
     })?;
     for item in &mut items {
         if let ItemAnswer::Created(path, _) = item {
-            *path = own(std::mem::take(path), view.as_deref());
+            *path = own(std::mem::take(path), view);
         }
     }
     Ok(items)
@@ -170,7 +170,7 @@ impl sealed::Operation for Transaction<'_> {
         below(&self.0, view, |items| lend(&Request::multi(items)))
     }
 
-    fn finish(outcome: Outcome) -> Result<Vec<ItemAnswer>, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Vec<ItemAnswer>, ErrorKind> {
         let items = answers(outcome)?;
         let failed = items.iter().enumerate().find_map(|(at, item)| match item {
             ItemAnswer::Failed(code) => Some((at, *code)),
@@ -200,7 +200,7 @@ impl sealed::Operation for MultiRead<'_> {
         below(&self.0, view, |items| lend(&Request::multi_read(items)))
     }
 
-    fn finish(outcome: Outcome) -> Result<Vec<ItemAnswer>, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Vec<ItemAnswer>, ErrorKind> {
         answers(outcome)
     }
 }

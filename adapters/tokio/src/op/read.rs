@@ -7,7 +7,7 @@ use zk_session::path;
 use zk_session::wire::{OpCode, Request, Stat};
 use zk_session::{ErrorCode, OpError};
 
-use crate::body::Body;
+use super::write::stat;
 use crate::call::{Call, Operation, Watchable, sealed};
 use crate::client::Client;
 use crate::error::ErrorKind;
@@ -17,8 +17,8 @@ use crate::slots::Failure;
 /// A znode's data and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The data; null data reads as empty. A copy of it is cheap; what is kept for long may keep up
-    /// to 4 KiB of other answers in memory, which a copy by [`Bytes::copy_from_slice`] does not.
+    /// The data; null data reads as empty. A clone of it is cheap. Data of more than 16 KiB may take
+    /// memory of twice its length.
     pub data: Bytes,
     /// The metadata.
     pub stat: Stat,
@@ -106,14 +106,6 @@ impl Client {
     }
 }
 
-#[inline]
-pub(super) fn node(outcome: Outcome) -> Result<Node, ErrorKind> {
-    match outcome.result? {
-        Body::Data(data, stat) => Ok(Node { data, stat }),
-        Body::Other(_) => Err(ErrorKind::UnexpectedAnswer),
-    }
-}
-
 impl Operation for Get<'_> {}
 
 impl sealed::Operation for Get<'_> {
@@ -131,8 +123,8 @@ impl sealed::Operation for Get<'_> {
         lend(&Request::get_data(&path::join(view, self.0), watch))
     }
 
-    fn finish(outcome: Outcome) -> Result<Node, ErrorKind> {
-        node(outcome)
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Node, ErrorKind> {
+        outcome.node()
     }
 }
 
@@ -153,13 +145,11 @@ impl sealed::Operation for Exists<'_> {
         lend(&Request::exists(&path::join(view, self.0), watch))
     }
 
-    fn finish(outcome: Outcome) -> Result<Option<Stat>, ErrorKind> {
-        match outcome.result {
-            Ok(Body::Other(Answer::Stat(stat))) => Ok(Some(stat)),
-            Ok(_) => Err(ErrorKind::UnexpectedAnswer),
-            Err(Failure::Op(OpError::Server(ErrorCode::NoNode))) => Ok(None),
-            Err(failure) => Err(failure.into()),
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Option<Stat>, ErrorKind> {
+        if outcome.failure() == Some(Failure::Op(OpError::Server(ErrorCode::NoNode))) {
+            return Ok(None);
         }
+        stat(outcome).map(Some)
     }
 }
 
@@ -180,7 +170,7 @@ impl sealed::Operation for GetChildren<'_> {
         lend(&Request::get_children2(&path::join(view, self.0), watch))
     }
 
-    fn finish(outcome: Outcome) -> Result<Children, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Children, ErrorKind> {
         outcome.answer(|answer| match answer {
             Answer::Children2(names, stat) => Some(Children { names, stat }),
             _ => None,
@@ -205,7 +195,7 @@ impl sealed::Operation for GetAcl<'_> {
         lend(&Request::GetAcl { path: (&*path::join(view, self.0)).into() })
     }
 
-    fn finish(outcome: Outcome) -> Result<Acls, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Acls, ErrorKind> {
         outcome.answer(|answer| match answer {
             Answer::Acl(acl, stat) => Some(Acls { acl, stat }),
             _ => None,

@@ -84,9 +84,9 @@ impl sealed::Operation for AddWatch<'_> {
         lend(&Request::add_watch(&path::join(view, self.path), mode))
     }
 
-    fn finish(mut outcome: Outcome) -> Result<Watch, ErrorKind> {
-        let watch = outcome.watch.take();
-        outcome.answer(|answer| watch.filter(|_| answer == Answer::Empty))
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Watch, ErrorKind> {
+        outcome.answer(|answer| (answer == Answer::Empty).then_some(()))?;
+        outcome.watch().ok_or(ErrorKind::UnexpectedAnswer)
     }
 
     fn wish(&self) -> Option<(WatchKind, Option<WatchKind>)> {

@@ -85,14 +85,14 @@ impl Call<'_, SetAcl<'_>> {
     }
 }
 
-pub(super) fn stat(outcome: Outcome) -> Result<Stat, ErrorKind> {
+pub(super) fn stat(outcome: &mut Outcome<'_>) -> Result<Stat, ErrorKind> {
     outcome.answer(|answer| match answer {
         Answer::Stat(stat) => Some(stat),
         _ => None,
     })
 }
 
-pub(super) fn nothing(outcome: Outcome) -> Result<(), ErrorKind> {
+pub(super) fn nothing(outcome: &mut Outcome<'_>) -> Result<(), ErrorKind> {
     outcome.answer(|answer| (answer == Answer::Empty).then_some(()))
 }
 
@@ -113,7 +113,7 @@ impl sealed::Operation for Set<'_> {
         lend(&Request::set_data(&path::join(view, self.path), self.data, self.version))
     }
 
-    fn finish(outcome: Outcome) -> Result<Stat, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Stat, ErrorKind> {
         stat(outcome)
     }
 }
@@ -135,7 +135,7 @@ impl sealed::Operation for Delete<'_> {
         lend(&Request::delete(&path::join(view, self.path), self.version))
     }
 
-    fn finish(outcome: Outcome) -> Result<(), ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<(), ErrorKind> {
         nothing(outcome)
     }
 }
@@ -158,7 +158,7 @@ impl sealed::Operation for SetAcl<'_> {
         lend(&Request::SetAcl { path: (&*path).into(), acl: self.acl.into(), version })
     }
 
-    fn finish(outcome: Outcome) -> Result<Stat, ErrorKind> {
+    fn finish(outcome: &mut Outcome<'_>) -> Result<Stat, ErrorKind> {
         stat(outcome)
     }
 }
