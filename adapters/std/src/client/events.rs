@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use zk_session::client::{Cause, KeeperState};
 use zk_session::wire::{EventType, SessionId};
 
-use super::shared::Shared;
+use super::shared::{Inner, Shared};
 
 /// Something that happened to the session, or to a watched znode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +143,13 @@ impl Events {
             return told;
         }
         // What this thread reads comes to its queue as well.
-        if let Some(told) = self.shared.lead(|_| self.queue.next()) {
-            return told;
+        let next = |inner: &mut Inner| {
+            inner.pull_events(None);
+            self.queue.next()
+        };
+        match self.shared.lead(self.shared.lock(), next) {
+            Ok(told) => return told,
+            Err(inner) => drop(inner),
         }
         self.take(None)
     }

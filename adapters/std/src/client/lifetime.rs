@@ -6,7 +6,6 @@ use zk_session::client::TicketContents;
 use zk_session::owned;
 use zk_session::wire::Request;
 
-use super::driver::hang_up_unwanted;
 use super::{Client, Error, ErrorKind, Pending};
 
 impl Client {
@@ -18,7 +17,8 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::NoSession`] before a server has given a session, and after its end.
     pub fn ticket(&self) -> Result<Vec<u8>, Error> {
-        let inner = self.handle.shared.lock();
+        let shared = &self.handle.shared;
+        let inner = shared.deliver(shared.lock());
         owned::ticket(&inner.session, TicketContents::SessionAndWatches)
             .map_err(|_| Error::new(ErrorKind::NoSession))
     }
@@ -30,8 +30,7 @@ impl Client {
         let mut inner = shared.lock();
         let now = shared.clock.now();
         inner.session.detach(now);
-        hang_up_unwanted(&mut inner);
-        shared.deliver(inner);
+        drop(shared.deliver(inner));
     }
 
     /// Until when the ensemble cannot have expired this session: whoever holds a lock through it
@@ -53,12 +52,10 @@ impl Client {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub fn submit_within(&self, request: &Request<'_>, time: Duration) -> Result<Pending, Error> {
-        let (pending, was_idle) = self.queue(request, Some(time))?;
-        // The writer keeps time, and may be waiting for a later deadline.
-        self.handle.shared.to_write.notify_one();
-        if was_idle {
-            self.handle.shared.flush();
-        }
+        let shared = &self.handle.shared;
+        let (pending, mut inner) = self.queue(request, Some(time))?;
+        shared.keep_time(&mut inner);
+        drop(shared.write_first(inner));
         Ok(pending)
     }
 }

@@ -3,6 +3,7 @@
 mod driver;
 mod error;
 mod events;
+mod keeper;
 mod lead;
 mod lifetime;
 mod operations;
@@ -10,14 +11,15 @@ mod pending;
 mod probe;
 mod shared;
 mod slots;
+mod socket;
+mod write;
 
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use zk_session::Machine;
 use zk_session::SubmitError;
-use zk_session::client::{ClientConfig, ClientSession, HostsUpdate, KeeperState};
+use zk_session::client::{Cause, ClientConfig, ClientSession, HostsUpdate, KeeperState};
 use zk_session::storage::{Limits, Storage};
 use zk_session::wire::{Request, SessionId};
 
@@ -27,12 +29,13 @@ pub use pending::{Pending, Pipeline};
 pub use zk_session::owned::{AclEntry, Answer, Identity, ItemAnswer};
 
 use crate::clock::{Clock, millis, random_seed};
-use shared::Shared;
+use shared::{Inner, Shared};
 
 /// One ZooKeeper session, shared by all clones of this handle.
 ///
-/// Two threads of the session's own read, write, keep time and reconnect; calls from any thread are
-/// sent in the order in which they are made, and pipelined. While no server is connected a call
+/// Threads that wait for answers read and write themselves; when none does, a thread of the session's
+/// own reads, keeps time and reconnects. Calls from any thread are sent in the order in which they are
+/// made, and pipelined. While no server is connected a call
 /// waits until one is, or until the session is over; it is never sent twice.
 ///
 /// When the last clone is dropped the session is closed in the background;
@@ -160,9 +163,22 @@ impl ClientBuilder {
     /// [`ErrorKind::Config`], [`ErrorKind::Thread`], or [`ErrorKind::ConnectTimeout`] with the last
     /// host tried and what happened there.
     pub fn connect(self) -> Result<Client, Error> {
-        let patience = self.connect_timeout;
-        let client = self.start()?;
-        client.wait_connected(patience)?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let client = self.open()?;
+        let shared = client.handle.shared.clone();
+        driver::connect(&shared, deadline);
+        let cared_for = match shared.lock() {
+            // It gets a thread of its own if it lives for longer than a moment.
+            mut inner if inner.session.state().is_connected() => {
+                shared.look_in_at(&mut inner, Instant::now() + keeper::TURN)
+            }
+            inner => {
+                drop(inner);
+                shared.adopt()
+            }
+        };
+        cared_for.map_err(|error| Error::new(ErrorKind::Thread(error.kind())))?;
+        client.wait_connected(deadline.saturating_duration_since(Instant::now()))?;
         Ok(client)
     }
 
@@ -171,6 +187,13 @@ impl ClientBuilder {
     /// # Errors
     /// [`ErrorKind::Config`] or [`ErrorKind::Thread`].
     pub fn start(self) -> Result<Client, Error> {
+        let client = self.open()?;
+        let adopted = client.handle.shared.adopt();
+        adopted.map_err(|error| Error::new(ErrorKind::Thread(error.kind())))?;
+        Ok(client)
+    }
+
+    fn open(self) -> Result<Client, Error> {
         let seed = self.seed.unwrap_or_else(random_seed);
         let mut config = ClientConfig::new(self.connect_string, seed)
             .timeout(millis(self.timeout))
@@ -188,19 +211,8 @@ impl ClientBuilder {
             None => ClientSession::new(config, storage, now),
         };
         let session = session.map_err(|error| Error::new(ErrorKind::Config(error)))?;
-        let shared = Arc::new(Shared::new(session, clock));
-        let client = Client { handle: Arc::new(Handle { shared: shared.clone() }) };
-        for (name, run) in [
-            ("zk-session-read", driver::read_loop as fn(&Arc<Shared>)),
-            ("zk-session-write", driver::write_loop),
-        ] {
-            let shared = shared.clone();
-            thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(move || run(&shared))
-                .map_err(|error| Error::new(ErrorKind::Thread(error.kind())))?;
-        }
-        Ok(client)
+        let shared = Shared::new(session, clock);
+        Ok(Client { handle: Arc::new(Handle { shared }) })
     }
 }
 
@@ -249,8 +261,7 @@ impl Client {
                 });
                 return Err(Error::new(ErrorKind::ConnectTimeout { last }));
             }
-            let waited = shared.changed.wait_timeout(inner, left);
-            inner = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            inner = shared.wait(inner, left);
         }
         Ok(())
     }
@@ -294,8 +305,7 @@ impl Client {
         let mut inner = shared.lock();
         let now = shared.clock.now();
         let update = inner.session.update_hosts(connect_string.into(), now);
-        driver::hang_up_unwanted(&mut inner);
-        shared.deliver(inner);
+        drop(shared.deliver(inner));
         update.map_err(|error| Error::new(ErrorKind::Config(error)))
     }
 
@@ -306,24 +316,22 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::Submit`] if the request is not accepted.
     pub fn submit(&self, request: &Request<'_>) -> Result<Pending, Error> {
-        let (pending, was_idle) = self.queue(request, None)?;
-        if was_idle {
-            self.handle.shared.flush();
-        }
+        let (pending, inner) = self.queue(request, None)?;
+        drop(self.handle.shared.write_first(inner));
         Ok(pending)
     }
 
-    /// Collects requests to send them in one piece.
+    /// Collects requests to send them together.
     pub const fn pipeline(&self) -> Pipeline<'_> {
         Pipeline::new(self)
     }
 
-    /// Waits until the session takes the request; says also whether nothing was in flight before.
+    /// Waits until the session takes the request.
     fn queue(
         &self,
         request: &Request<'_>,
         time: Option<Duration>,
-    ) -> Result<(Pending, bool), Error> {
+    ) -> Result<(Pending, MutexGuard<'_, Inner>), Error> {
         let shared = &self.handle.shared;
         let mut inner = shared.lock();
         loop {
@@ -336,28 +344,11 @@ impl Client {
             };
             match submitted {
                 Ok(xid) => {
-                    let idle = inner.slots.is_idle();
+                    inner.lead.asks();
                     let place = inner.slots.open(xid);
-                    return Ok((Pending::new(shared.clone(), place), idle));
+                    return Ok((Pending::new(shared.clone(), place), inner));
                 }
-                Err(error) if error.is_temporary() => {
-                    if matches!(error, SubmitError::TransmitFull { .. } | SubmitError::InFlightFull)
-                    {
-                        drop(inner);
-                        shared.flush();
-                        inner = shared.lock();
-                        if inner.session.can_submit() {
-                            continue;
-                        }
-                    }
-                    inner.waiting_for_room += 1;
-                    inner = shared.wait(inner);
-                    inner.waiting_for_room -= 1;
-                }
-                Err(error) => {
-                    let path = request.path().and_then(|path| path.as_str()).unwrap_or_default();
-                    return Err(Error::of(request.op(), path, ErrorKind::Submit(error)));
-                }
+                Err(error) => inner = shared.refused(inner, request, error)?,
             }
         }
     }
@@ -382,50 +373,78 @@ impl Client {
     /// session that is over is none.
     pub fn close(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
-        if shared.lock().session.poll_timeout().is_none() {
+        let inner = shared.lock();
+        if inner.session.poll_timeout().is_none() {
             return Ok(());
         }
-        let events = Events::new(shared);
-        self.handle.begin_close();
-        shared.lead(|inner| inner.session.poll_timeout().is_none().then_some(()));
-        // The reader thread may be dialling; the deadline is kept from here.
-        loop {
-            let inner = shared.lock();
-            let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else { break };
-            let (mut inner, _) = shared
-                .changed
-                .wait_timeout(inner, wait)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            let now = shared.clock.now();
-            inner.session.handle_timeout(now);
-            shared.deliver(inner);
+        let inner = shared.begin_close(inner);
+        let over = |inner: &mut Inner| inner.session.poll_timeout().is_none().then_some(());
+        if let Err(mut inner) = shared.lead(inner, over) {
+            // The session's thread may be dialling; the deadline is kept from here.
+            while let Some(wait) = shared.clock.until(inner.session.poll_timeout()) {
+                inner = shared.wait(inner, wait);
+                inner = shared.tell_time(inner);
+            }
         }
-        let unconfirmed = events.into_iter().any(|event| {
-            matches!(
-                event,
-                SessionEvent::State(Transition {
-                    cause: zk_session::client::Cause::ClosedUnconfirmed,
-                    ..
-                })
-            )
-        });
-        if unconfirmed { Err(Error::new(ErrorKind::CloseUnconfirmed)) } else { Ok(()) }
+        match shared.lock().session.why() {
+            Some(why) if why.cause == Cause::ClosedUnconfirmed => {
+                Err(Error::new(ErrorKind::CloseUnconfirmed))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-impl Handle {
-    fn begin_close(&self) {
-        let mut inner = self.shared.lock();
-        let now = self.shared.clock.now();
-        inner.session.close(now);
-        self.shared.changed.notify_all();
-        self.shared.deliver(inner);
-        self.shared.flush();
+impl Shared {
+    /// Makes room for a request that was not accepted, or waits until there is some.
+    #[cold]
+    fn refused<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        request: &Request<'_>,
+        error: SubmitError,
+    ) -> Result<MutexGuard<'a, Inner>, Error> {
+        if !error.is_temporary() {
+            let path = request.path().and_then(|path| path.as_str()).unwrap_or_default();
+            return Err(Error::of(request.op(), path, ErrorKind::Submit(error)));
+        }
+        if matches!(error, SubmitError::TransmitFull { .. } | SubmitError::InFlightFull) {
+            inner = self.deliver(inner);
+            inner = self.write_out(inner);
+            if inner.session.can_submit() {
+                return Ok(inner);
+            }
+        }
+        inner.waiting_for_room += 1;
+        inner = self.wait(inner, Duration::MAX);
+        inner.waiting_for_room -= 1;
+        Ok(inner)
+    }
+
+    /// Asks for the end of the session.
+    fn begin_close<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        inner.closing = true;
+        inner.session.close(self.clock.now());
+        let inner = self.deliver(inner);
+        if inner.watching > 0 {
+            self.changed.notify_all();
+        }
+        self.write_out(inner)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.begin_close();
+        let shared = &self.shared;
+        let inner = shared.lock();
+        if inner.session.poll_timeout().is_none() {
+            return;
+        }
+        let mut inner = shared.begin_close(inner);
+        if inner.has_thread {
+            shared.keep_time(&mut inner);
+        } else if let Err(error) = shared.look_in_at(&mut inner, Instant::now() + keeper::TURN) {
+            log::warn!("no thread to close a session with: {error}");
+        }
     }
 }

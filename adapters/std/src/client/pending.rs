@@ -1,6 +1,6 @@
 //! Answers that are on their way.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 
 use zk_session::OpError;
@@ -8,7 +8,7 @@ use zk_session::wire::Request;
 
 use super::Client;
 use super::error::Error;
-use super::shared::Shared;
+use super::shared::{Inner, Shared};
 use zk_session::owned::Answer;
 
 /// The answer to a submitted request, on its way. Dropping it forgets the answer, not the request.
@@ -31,40 +31,56 @@ impl Pending {
     /// [`OpError`].
     pub fn wait(mut self) -> Result<Answer, OpError> {
         let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
-        let shared = &*self.shared;
-        if let Some(answer) = shared.lock().take(place) {
-            return answer;
-        }
-        shared.flush();
-        loop {
-            if let Some(answer) = shared.lead(|inner| inner.take(place)) {
-                return answer;
+        let mut inner = self.shared.lock();
+        inner.lead.asks();
+        match inner.take(place) {
+            Some(answer) => {
+                if inner.has_news() {
+                    drop(self.shared.deliver(inner));
+                }
+                answer
             }
-            let mut inner = shared.lock();
-            if let Some(answer) = inner.take(place) {
-                return answer;
-            }
-            inner.slots.park(place, thread::current());
-            drop(inner);
-            // Whoever read a moment ago may have stopped before it could know of this thread.
-            if let Some(answer) = shared.lead(|inner| inner.take(place)) {
-                return answer;
-            }
-            thread::park();
+            None => self.shared.wait_for(inner, place),
         }
     }
 
     /// Whether the answer is there, so that [`wait`](Self::wait) would not wait.
     pub fn is_ready(&self) -> bool {
-        self.place.is_none_or(|place| self.shared.lock().slots.is_answered(place))
+        self.place.is_none_or(|place| {
+            let inner = self.shared.deliver(self.shared.lock());
+            inner.slots.is_answered(place)
+        })
+    }
+}
+
+impl Shared {
+    /// Waits for the answer in a place.
+    #[inline(never)]
+    fn wait_for(&self, inner: MutexGuard<'_, Inner>, place: usize) -> Result<Answer, OpError> {
+        let mut inner = self.write_out(inner);
+        loop {
+            match self.lead(inner, |inner| inner.take(place)) {
+                Ok(answer) => return answer,
+                Err(guard) => inner = guard,
+            }
+            if let Some(answer) = inner.take(place) {
+                return answer;
+            }
+            // Whoever reads knows of this thread from here on.
+            inner.slots.park(place, thread::current());
+            drop(inner);
+            thread::park();
+            inner = self.lock();
+        }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            self.shared.lock().slots.abandon(place);
-            self.shared.flush();
+            let mut inner = self.shared.lock();
+            inner.slots.abandon(place);
+            drop(self.shared.write_out(inner));
         }
     }
 }
@@ -75,7 +91,8 @@ impl std::fmt::Debug for Pending {
     }
 }
 
-/// Requests that are sent in one piece, when this is flushed, dropped, or full.
+/// Requests that are sent together: when this is flushed or dropped, and whenever 256 KiB
+/// have gathered.
 #[derive(Debug)]
 pub struct Pipeline<'c> {
     client: &'c Client,
@@ -91,7 +108,9 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// As [`Client::submit`].
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Pending, Error> {
-        self.client.queue(request, None).map(|(pending, _)| pending)
+        let (pending, mut inner) = self.client.queue(request, None)?;
+        self.client.handle.shared.write_gathered(&mut inner);
+        Ok(pending)
     }
 
     /// Sends what has been added.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use zk_session::client::{HostIndex, ProbeAnswer};
 
-use super::driver::{dial, hang_up_unwanted};
+use super::driver::dial;
 use super::shared::{Inner, Shared};
 
 /// The longest that connecting and answering may take; the session waits no longer either.
@@ -39,8 +39,7 @@ fn tell(shared: &Shared, host: HostIndex, answer: ProbeAnswer) {
     inner.probing = false;
     let now = shared.clock.now();
     inner.session.handle_probed(now, host, answer);
-    hang_up_unwanted(&mut inner);
-    shared.deliver(inner);
+    drop(shared.deliver(inner));
 }
 
 fn answer(host: &(String, u16), wanted: impl Fn() -> bool) -> ProbeAnswer {

@@ -1,183 +1,261 @@
-//! What the application's threads and the session's own two threads share.
+//! What the application's threads and the session's own share.
 
+use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::Thread;
-use std::time::Instant;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use zk_session::client::{ClientSession, Event};
+use zk_session::client::{ClientSession, Event, Link};
 use zk_session::owned::Answer;
 use zk_session::{Machine, OpError};
 
+use super::driver;
 use super::events::{Queue, SessionEvent, Transition};
+use super::keeper;
 use super::lead::{Lead, Reader};
-use super::slots::Slots;
+use super::slots::{Slots, decoded};
 use crate::clock::Clock;
 
 pub(crate) struct Shared {
+    pub(super) me: Weak<Self>,
     pub(crate) clock: Clock,
-    pub(crate) inner: Mutex<Inner>,
+    inner: Mutex<Inner>,
     /// The state, the link or the room for requests has changed.
-    pub(crate) changed: Condvar,
-    /// There are bytes for the writer, or there is an earlier deadline.
-    pub(crate) to_write: Condvar,
+    pub(super) changed: Condvar,
+    /// There are bytes for the writer.
+    pub(super) to_write: Condvar,
     /// No application thread reads any more.
     pub(super) standby: Condvar,
-    /// Whoever holds this reads from the socket. Locked before `inner`.
-    pub(super) reader: Mutex<Reader>,
-    /// Whoever holds this writes to the socket, through this buffer.
-    writer: Mutex<Vec<u8>>,
 }
 
 pub(crate) struct Inner {
     pub(crate) session: ClientSession<'static>,
-    pub(crate) stream: Option<Arc<TcpStream>>,
+    pub(crate) stream: Option<Arc<Stream>>,
     /// A host is being asked whether it can write.
     pub(crate) probing: bool,
     pub(crate) slots: Slots,
+    /// For whoever reads; `None` while somebody does.
+    pub(super) reader: Option<Reader>,
     pub(super) lead: Lead,
-    /// Threads that wait on `changed` for anything but the state.
-    pub(crate) waiting_for_room: usize,
+    /// A thread writes what lies in the piece, and then what there is to write.
+    pub(super) writing: bool,
+    pub(super) piece: Vec<u8>,
+    /// The session's own threads: one dials and reads, one writes.
+    pub(super) has_thread: bool,
+    pub(super) has_writer: bool,
+    /// The application wants the session to end.
+    pub(super) closing: bool,
+    /// Threads that wait on `changed`.
+    pub(super) watching: usize,
+    /// Those of them that wait for anything but the state.
+    pub(super) waiting_for_room: usize,
+    /// When the keeper looks in, at the latest.
+    kept: Option<Instant>,
     subscribers: Vec<Weak<Queue>>,
+    state_changed: bool,
     wakes: Vec<Thread>,
 }
 
+/// A connection.
+pub(crate) struct Stream {
+    pub(super) socket: TcpStream,
+    /// Its read timeout in milliseconds, as it stands; 0 for none.
+    pub(super) timeout: AtomicU64,
+}
+
 impl Shared {
-    pub(crate) fn new(session: ClientSession<'static>, clock: Clock) -> Self {
-        Self {
+    pub(crate) fn new(session: ClientSession<'static>, clock: Clock) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             clock,
             inner: Mutex::new(Inner {
                 session,
                 stream: None,
                 probing: false,
                 slots: Slots::default(),
+                reader: Some(Reader::default()),
                 lead: Lead::default(),
+                writing: false,
+                piece: Vec::new(),
+                has_thread: false,
+                has_writer: false,
+                closing: false,
+                watching: 0,
                 waiting_for_room: 0,
+                kept: None,
                 subscribers: Vec::new(),
+                state_changed: false,
                 wakes: Vec::new(),
             }),
             changed: Condvar::new(),
             to_write: Condvar::new(),
             standby: Condvar::new(),
-            reader: Mutex::default(),
-            writer: Mutex::new(Vec::new()),
-        }
+        })
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until something has changed, or so long.
+    pub(crate) fn wait<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner>,
+        wait: Duration,
+    ) -> MutexGuard<'a, Inner> {
+        inner.watching += 1;
+        let waited = self.changed.wait_timeout(inner, wait);
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        inner.watching -= 1;
+        inner
     }
 
-    pub(crate) fn wait<'a>(&self, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
+    /// Gives the session a thread of its own, unless it has one.
+    pub(crate) fn adopt(&self) -> io::Result<()> {
+        let mut inner = self.lock();
+        let Some(shared) = self.me.upgrade().filter(|_| !inner.has_thread) else { return Ok(()) };
+        let thread = thread::Builder::new().name("zk-session".to_owned());
+        thread.spawn(move || driver::run(&shared))?;
+        inner.has_thread = true;
+        Ok(())
     }
 
-    /// Delivers every event there is, then lets go of the lock and wakes whom they concern.
-    pub(crate) fn deliver(&self, mut inner: MutexGuard<'_, Inner>) {
-        let news = inner.pull_events();
-        if inner.waiting_for_room > 0 || news.state {
-            self.changed.notify_all();
+    /// Has the keeper look in when the session's next deadline has come, for whoever tells the time
+    /// may have gone to sleep before there was this deadline.
+    pub(crate) fn keep_time(&self, inner: &mut Inner) {
+        let Some(wait) = self.clock.until(inner.session.poll_timeout()) else { return };
+        if let Err(error) = self.look_in_at(inner, Instant::now() + wait) {
+            log::warn!("no thread to keep the time with: {error}");
+        }
+    }
+
+    /// Has the keeper look in at that time.
+    pub(crate) fn look_in_at(&self, inner: &mut Inner, at: Instant) -> io::Result<()> {
+        if inner.kept.is_none_or(|kept| at < kept) {
+            if let Some(shared) = self.me.upgrade() {
+                keeper::look_after(shared, at)?;
+                inner.kept = Some(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The keeper looks in; it does not wait.
+    pub(super) fn look_in(&self) {
+        let mut inner = self.lock();
+        inner.kept = None;
+        if inner.session.poll_timeout().is_none() {
+            return;
+        }
+        if inner.has_thread {
+            inner = self.tell_time(inner);
+            if inner.closing || !inner.slots.is_idle() {
+                self.keep_time(&mut inner);
+            }
+            return;
+        }
+        drop(inner);
+        if let Err(error) = self.adopt() {
+            log::warn!("no thread for a session: {error}");
+            let again = Instant::now() + Duration::from_millis(100);
+            let _ = self.look_in_at(&mut self.lock(), again); // there is a keeper: this is it
+        }
+    }
+
+    /// Tells the session the time.
+    pub(crate) fn tell_time<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+    ) -> MutexGuard<'a, Inner> {
+        inner.session.handle_timeout(self.clock.now());
+        self.deliver(inner)
+    }
+
+    /// Delivers every event there is, wakes whom they concern and sends what they have led to.
+    pub(crate) fn deliver<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        inner.pull_events(None);
+        if inner.session.poll_link() == Link::Down {
+            // Whoever reads wakes up when the stream is shut down under it.
+            hang_up(inner.stream.take());
         }
         if !inner.session.poll_transmit().is_empty() {
-            self.to_write.notify_one();
+            self.write_or_leave(&mut inner);
         }
-        if inner.session.poll_timeout().is_none() {
-            self.to_write.notify_all();
+        let over = inner.session.poll_timeout().is_none();
+        let changed = std::mem::take(&mut inner.state_changed) || inner.waiting_for_room > 0;
+        if (changed || over) && inner.watching > 0 {
             self.changed.notify_all();
+        }
+        // To wake nobody is a system call as well.
+        if over && inner.has_writer {
+            self.to_write.notify_all();
+        }
+        if over && inner.has_thread {
             self.standby.notify_all();
         }
+        if inner.wakes.is_empty() {
+            return inner;
+        }
         let wakes = std::mem::take(&mut inner.wakes);
-        if !wakes.is_empty() && !inner.slots.has_waiters() {
+        if !inner.slots.has_waiters() {
             inner.lead.give_way();
         }
         drop(inner);
         for thread in wakes {
             thread.unpark();
         }
-    }
-
-    /// Writes what is to be sent, without the session's lock while the socket is busy. Whoever finds
-    /// another thread at it leaves the bytes to that one.
-    pub(crate) fn flush(&self) {
-        // Bytes that were queued after the other's last look belong to whoever sees them first.
-        while let Ok(mut buffer) = self.writer.try_lock() {
-            self.write_out(&mut buffer);
-            drop(buffer);
-            if !self.has_output() {
-                return;
-            }
-        }
-    }
-
-    /// As [`flush`](Self::flush), after whoever is at it: for the thread that has nothing better to
-    /// do.
-    pub(crate) fn flush_in_turn(&self) {
-        let mut buffer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_out(&mut buffer);
-    }
-
-    fn write_out(&self, buffer: &mut Vec<u8>) {
-        use std::io::Write;
-        while let Some(stream) = self.take_output(buffer) {
-            if (&*stream).write_all(buffer).is_err() {
-                self.lost(&stream);
-            }
-        }
-    }
-
-    fn has_output(&self) -> bool {
-        let inner = self.lock();
-        inner.stream.is_some() && !inner.session.poll_transmit().is_empty()
-    }
-
-    /// Moves the session's output into the buffer; `None` if there is none or nowhere to send it.
-    fn take_output(&self, buffer: &mut Vec<u8>) -> Option<Arc<TcpStream>> {
-        let mut inner = self.lock();
-        let stream = inner.stream.clone()?;
-        let bytes = inner.session.poll_transmit();
-        if bytes.is_empty() {
-            return None;
-        }
-        buffer.clear();
-        buffer.extend_from_slice(bytes);
-        let now = self.clock.now();
-        inner.session.handle_transmitted(now, buffer.len());
-        Some(stream)
+        self.lock()
     }
 
     /// The transport has failed; a newer one is not touched.
-    pub(crate) fn lost(&self, stream: &Arc<TcpStream>) {
-        // It may be gone already: then there is nothing left to shut down.
-        let _ = stream.shutdown(Shutdown::Both);
-        let mut inner = self.lock();
-        if inner.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
-            let now = self.clock.now();
-            inner.session.handle_disconnected(now);
-            inner.stream = None;
+    pub(crate) fn lost<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        stream: &Arc<Stream>,
+    ) -> MutexGuard<'a, Inner> {
+        if inner.is_current(stream) {
+            inner.session.handle_disconnected(self.clock.now());
+            hang_up(inner.stream.take());
         }
-        self.deliver(inner);
+        self.deliver(inner)
     }
 }
 
-/// What a round of events brought.
-#[derive(Default)]
-pub(crate) struct News {
-    state: bool,
+/// Ends a transport, under whoever uses it still.
+pub(super) fn hang_up(stream: Option<Arc<Stream>>) {
+    if let Some(Err(stream)) = stream.map(Arc::try_unwrap) {
+        // It may be gone already: then there is nothing left to shut down.
+        let _ = stream.socket.shutdown(Shutdown::Both);
+    }
 }
 
 impl Inner {
-    /// Pulls every event and hands it to whom it concerns. Never waits for the application.
-    pub(crate) fn pull_events(&mut self) -> News {
-        let mut news = News::default();
+    /// Whether this is the session's transport.
+    pub(crate) fn is_current(&self, stream: &Arc<Stream>) -> bool {
+        self.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream))
+    }
+
+    /// Pulls events and hands each to whom it concerns; returns the answer that is wanted, and pulls
+    /// no more once it has that, unless others are waiting: what is left lies where it will be
+    /// decoded. Never waits for the application.
+    pub(crate) fn pull_events(&mut self, wanted: Option<usize>) -> Option<Result<Answer, OpError>> {
+        let others = !self.subscribers.is_empty() || self.slots.has_waiters() || self.watching > 0;
+        let mut found = None;
         let mut host = self.session.current_host();
         while let Some(event) = self.session.poll_raw() {
             let told = match event {
                 Event::Reply { xid, result, .. } => {
-                    if let Some(thread) = self.slots.answer(xid, result) {
+                    let Some(place) = self.slots.answered(xid) else { continue };
+                    if wanted == Some(place) {
+                        self.slots.release(place);
+                        if !others {
+                            return Some(decoded(result));
+                        }
+                        found = Some(decoded(result));
+                    } else if let Some(thread) = self.slots.fill(place, result) {
                         self.wakes.push(thread);
                     }
                     continue;
@@ -187,14 +265,14 @@ impl Inner {
                     SessionEvent::Notification { kind, path: path.to_owned() }
                 }
                 Event::State { state, cause } => {
-                    news.state = true;
+                    self.state_changed = true;
                     let session = &self.session;
                     let transition = Transition {
                         state,
                         cause,
                         host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
                         session_id: session.session_id(),
-                        timeout: std::time::Duration::from_millis(session.timeout().as_millis()),
+                        timeout: Duration::from_millis(session.timeout().as_millis()),
                         at: Instant::now(),
                     };
                     log::debug!("session {}: {state:?}, {cause}", transition.session_id);
@@ -211,16 +289,26 @@ impl Inner {
                 queue.end();
             }
         }
-        news
+        found
     }
 
-    /// The answer in a place, if it is there.
+    /// The answer in a place, if it has come.
     #[inline]
     pub(crate) fn take(&mut self, place: usize) -> Option<Result<Answer, OpError>> {
-        self.slots.take(place, self.session.chroot())
+        if self.slots.is_answered(place) {
+            return self.slots.take(place, self.session.chroot());
+        }
+        self.pull_events(Some(place))
+    }
+
+    /// Whether what has been pulled is still to be told to others.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.state_changed || !self.wakes.is_empty()
     }
 
     pub(crate) fn subscribe(&mut self) -> Arc<Queue> {
+        self.subscribers.retain(|weak| weak.strong_count() > 0);
         let queue = Arc::new(Queue::default());
         if self.session.poll_timeout().is_none() {
             queue.end();

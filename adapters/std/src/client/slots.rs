@@ -1,8 +1,9 @@
 //! Answers on their way to the threads that wait for them.
 //!
-//! Whoever reads copies an answer as it came, into memory that its slot keeps from one answer to the
-//! next; the thread that waits decodes it. So what an application holds is allocated and freed by the
-//! same thread, which allocators are quick at, and reading for others takes no longer than a copy.
+//! The thread that waits decodes its answer where the session has received it. An answer that is in
+//! the way of another's is copied as it came, into memory that its slot keeps from one answer to the
+//! next, and decoded by its own thread all the same: what an application holds is allocated and freed
+//! by one thread, which allocators are quick at, and to read for others takes no longer than a copy.
 
 use std::collections::VecDeque;
 use std::thread::Thread;
@@ -66,40 +67,19 @@ impl Slots {
         self.slots.len() - 1
     }
 
+    /// Whether a single request is in flight.
+    pub(crate) fn has_one(&self) -> bool {
+        self.order.len() == 1
+    }
+
     /// Whether no request is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
+    /// The place of a request that is answered, and in flight no more.
     #[inline]
-    pub(crate) fn answer(
-        &mut self,
-        xid: Xid,
-        result: Result<RawReply<'_>, OpError>,
-    ) -> Option<Thread> {
-        let place = self.answered(xid)?;
-        let slot = self.slots.get_mut(place)?;
-        let State::Pending(thread) = &mut slot.state else {
-            self.release(place);
-            return None;
-        };
-        let thread = thread.take();
-        self.parked -= usize::from(thread.is_some());
-        slot.state = match result {
-            Ok(reply) if reply.body().len() <= RAW_BYTES => {
-                slot.body.clear();
-                slot.body.extend_from_slice(reply.body());
-                State::Raw(reply.op())
-            }
-            result => State::Answered(decoded(result)),
-        };
-        thread
-    }
-
-    /// The place of a request in flight, which it is no more.
-    #[inline]
-    fn answered(&mut self, xid: Xid) -> Option<usize> {
+    pub(crate) fn answered(&mut self, xid: Xid) -> Option<usize> {
         match self.order.pop_front() {
             Some((oldest, place)) if oldest == xid => Some(place),
             Some(oldest) => self.answered_early(oldest, xid),
@@ -115,6 +95,41 @@ impl Slots {
         self.order.remove(at).map(|(_, place)| place)
     }
 
+    /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
+    pub(crate) fn fill(
+        &mut self,
+        place: usize,
+        result: Result<RawReply<'_>, OpError>,
+    ) -> Option<Thread> {
+        let slot = self.slots.get_mut(place)?;
+        let State::Pending(thread) = &mut slot.state else {
+            self.release(place);
+            return None;
+        };
+        let thread = thread.take();
+        self.parked -= usize::from(thread.is_some());
+        slot.state = match result {
+            Ok(reply) if reply.body().len() <= RAW_BYTES => {
+                slot.body.clear();
+                slot.body.extend_from_slice(reply.body());
+                State::Raw(reply.op())
+            }
+            result => State::Answered(Box::new(decoded(result))),
+        };
+        thread
+    }
+
+    /// Frees a place, for whoever takes its answer from where it has been received.
+    #[inline]
+    pub(crate) fn release(&mut self, place: usize) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            if let State::Pending(Some(_)) = std::mem::take(&mut slot.state) {
+                self.parked -= 1;
+            }
+        }
+        self.free.push(place);
+    }
+
     /// The answer, if it is there; `chroot` is the session's.
     #[inline]
     pub(crate) fn take(&mut self, place: usize, chroot: &str) -> Option<Result<Answer, OpError>> {
@@ -126,7 +141,7 @@ impl Slots {
         };
         slot.state = State::Free;
         self.free.push(place);
-        Some(Answer::from_raw(&RawReply::new(op, &slot.body, chroot)).map_err(OpError::from))
+        Some(decoded(Ok(RawReply::new(op, &slot.body, chroot))))
     }
 
     #[cold]
@@ -189,11 +204,6 @@ impl Slots {
         }
     }
 
-    fn release(&mut self, place: usize) {
-        self.put(place, State::Free);
-        self.free.push(place);
-    }
-
     #[inline]
     fn put(&mut self, place: usize, state: State) {
         if let Some(slot) = self.slots.get_mut(place) {
@@ -202,14 +212,24 @@ impl Slots {
     }
 }
 
-#[cold]
-fn decoded(result: Result<RawReply<'_>, OpError>) -> Box<Result<Answer, OpError>> {
-    Box::new(result.and_then(|reply| Answer::from_raw(&reply).map_err(OpError::from)))
+/// The answer, with memory of its own.
+#[inline]
+pub(crate) fn decoded(result: Result<RawReply<'_>, OpError>) -> Result<Answer, OpError> {
+    Answer::from_raw(&result?).map_err(OpError::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answer(
+        slots: &mut Slots,
+        xid: i32,
+        result: Result<RawReply<'_>, OpError>,
+    ) -> Option<Thread> {
+        let place = slots.answered(Xid(xid))?;
+        slots.fill(place, result)
+    }
 
     fn raw(op: OpCode, body: &[u8]) -> Result<RawReply<'_>, OpError> {
         Ok(RawReply::new(op, body, ""))
@@ -228,7 +248,7 @@ mod tests {
         let lengths = [3, RAW_BYTES + 1, 0, 100_000, RAW_BYTES - 4, RAW_BYTES - 3];
         let places: Vec<_> = (1..).map(Xid).zip(lengths).map(|(xid, _)| slots.open(xid)).collect();
         for (xid, letters) in (1..).map(Xid).zip(lengths) {
-            assert!(slots.answer(xid, raw(OpCode::Sync, &path(letters))).is_none());
+            assert!(answer(&mut slots, xid.0, raw(OpCode::Sync, &path(letters))).is_none());
         }
         for at in [4, 0, 5, 3, 1, 2] {
             let answer = slots.take(places[at], "");
@@ -245,7 +265,7 @@ mod tests {
             let place = slots.open(Xid(n));
             assert_eq!(slots.take(place, ""), None);
             assert!(!slots.is_answered(place));
-            slots.answer(Xid(n), raw(OpCode::Create, &path(50)));
+            answer(&mut slots, n, raw(OpCode::Create, &path(50)));
             assert!(slots.is_answered(place));
             assert_eq!(slots.take(place, ""), Some(Ok(Answer::Path("p".repeat(50)))));
         }
@@ -261,7 +281,7 @@ mod tests {
             slots.abandon(*place);
         }
         for n in 1..=100 {
-            slots.answer(Xid(n), raw(OpCode::Sync, &path(9)));
+            answer(&mut slots, n, raw(OpCode::Sync, &path(9)));
         }
         for place in &places[50..] {
             slots.abandon(*place);
@@ -270,7 +290,7 @@ mod tests {
         slots.shrink();
         assert_eq!(slots.slots.len(), 0, "an idle session keeps nothing of a burst");
         let place = slots.open(Xid(101));
-        slots.answer(Xid(101), Err(OpError::ConnectionLoss));
+        answer(&mut slots, 101, Err(OpError::ConnectionLoss));
         assert_eq!(slots.take(place, ""), Some(Err(OpError::ConnectionLoss)));
     }
 
@@ -278,12 +298,12 @@ mod tests {
     fn the_answer_to_an_auth_packet_overtakes_others_and_a_bad_body_is_named() {
         let mut slots = Slots::default();
         let (get, auth) = (slots.open(Xid(1)), slots.open(Xid(2)));
-        slots.answer(Xid(2), raw(OpCode::Auth, &[]));
+        answer(&mut slots, 2, raw(OpCode::Auth, &[]));
         assert_eq!(slots.take(auth, ""), Some(Ok(Answer::Empty)));
-        slots.answer(Xid(1), raw(OpCode::GetData, &[0, 0, 0, 9]));
+        answer(&mut slots, 1, raw(OpCode::GetData, &[0, 0, 0, 9]));
         assert!(matches!(slots.take(get, ""), Some(Err(OpError::Malformed(_)))));
         assert_eq!(slots.take(get, ""), Some(Err(OpError::SessionClosed)), "it is taken once");
-        assert!(slots.answer(Xid(7), raw(OpCode::Auth, &[])).is_none(), "nobody has asked");
+        assert!(answer(&mut slots, 7, raw(OpCode::Auth, &[])).is_none(), "nobody has asked");
         assert_eq!(slots.free.len(), 2);
     }
 }
