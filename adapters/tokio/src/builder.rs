@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::clock::{Clock, millis, random_seed};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
+use crate::lot::Lot;
 use crate::observe::Observer;
 use crate::shared::{Setup, Shared};
 use crate::states::Transitions;
@@ -286,17 +287,22 @@ impl ClientBuilder {
         #[cfg(not(any(feature = "metrics", feature = "tracing")))]
         let observer = Observer::new("");
         let setup = Setup { limits: self.limits, layer: self.layer };
-        let shared = Arc::new(Shared::new(session, clock, setup, observer));
+        let shared = Arc::new(Shared::new(session, clock, setup, Lot::of(runtime.id()), observer));
         #[cfg(feature = "sasl")]
         if let Some(mechanism) = self.sasl {
-            shared.lock().sasl = Some(crate::sasl::Authenticator::new(mechanism));
+            let mut inner = shared.lock();
+            inner.sasl = Some(crate::sasl::Authenticator::new(mechanism));
+            inner.demanding = true;
         }
         let client = Client::new(shared.clone());
         for (scheme, auth) in &self.auth {
             // At the head of the line; if it is refused, the session ends and says why.
             drop_answer(client.add_auth(scheme, auth).send());
         }
-        let begin = move || drop(runtime.spawn(Driver::new(shared)));
+        let begin = move || {
+            let lot = shared.lot().clone();
+            lot.take_in(Driver::new(shared), &runtime);
+        };
         Ok((client, begin))
     }
 }

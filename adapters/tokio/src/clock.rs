@@ -28,6 +28,12 @@ impl Clock {
         u32::try_from(micros & u128::from(u32::MAX)).unwrap_or(0)
     }
 
+    /// A point of tokio's clock in milliseconds, rounded up.
+    pub(crate) fn millis_up(&self, at: Instant) -> u64 {
+        let span = at.saturating_duration_since(self.origin);
+        u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+
     /// A point of the core's clock as one of tokio's.
     pub(crate) fn instant(&self, at: zk_session::Instant) -> Instant {
         // Beyond what the platform's clock can tell there is no difference.

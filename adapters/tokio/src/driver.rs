@@ -1,46 +1,72 @@
-//! The session's own task: dials, reads, writes, keeps time, and hands out what came.
+//! What carries a session: dials, reads, writes, keeps time, and hands out what came.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 use zk_session::Machine;
 use zk_session::client::{HostIndex, Link, ProbeAnswer};
 
 use crate::clock;
 use crate::dial::{Dialling, Probing, dial, probe};
+use crate::line::Line;
 use crate::shared::{Inner, Over, Shared, Trouble};
 
-/// How often one poll goes round before other tasks get their turn.
+/// How often one run goes round before others get their turn.
 const TURNS: usize = 16;
 
 /// The longest that a probe may take; the session waits no longer either.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A future that ends with the session. Dropped before, by the end of its runtime, it fails whatever
-/// waits.
+/// What carries a session until its end. Dropped before, by the end of its runtime, it fails
+/// whatever waits.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
-    /// The time is told when this fires; it may fire too early, never too late.
-    timer: Pin<Box<Sleep>>,
-    dialling: Option<(HostIndex, Dialling)>,
-    probing: Option<(HostIndex, Probing)>,
-    /// Nothing was asked since the time was last told, or ever: memory is given back.
-    idle: bool,
-    /// New requests have been given the time for others to join them.
-    gathered: bool,
-    over: bool,
+    errand: Option<Box<Errand>>,
+    /// Where the session has a task of its own: the time is told when this fires; it may fire too
+    /// early, never too late.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is under way beside the session's connection. There is never more than one: only a session
+/// that is connected has a host asked.
+enum Errand {
+    Dial(HostIndex, Dialling),
+    Probe(HostIndex, Probing),
+}
+
+/// Who runs a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// A task that is there for this session alone.
+    Own,
+    /// One that is there for [many](crate::lot), and for those only that do not take its time.
+    OfMany,
+}
+
+/// What follows a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    /// The session is over.
+    Over,
+    /// There is more to do: at once, and by a task of its own.
+    Again,
+    /// Something is to happen or the time to come. `quiet`: there is little to expect.
+    Wait { due: Option<Instant>, quiet: bool },
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let timer = Box::pin(sleep_until(Instant::now()));
-        let (dialling, probing) = (None, None);
-        Self { shared, timer, dialling, probing, idle: true, gathered: false, over: false }
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, errand: None, timer: None }
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Carries bytes between the session and its transport; says whether any moved.
@@ -83,11 +109,11 @@ impl Driver {
     fn mind_link(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         match inner.session.poll_link() {
             Link::Up => {
-                self.dialling = None;
+                self.errand.take_if(|errand| matches!(**errand, Errand::Dial(..)));
                 self.carry(inner, cx)
             }
             Link::Down => {
-                if self.dialling.take().is_some() {
+                if matches!(self.errand.take().as_deref(), Some(Errand::Dial(..))) {
                     // Given up: what earlier attempts met with was not what became of this one.
                     inner.trouble = None;
                 }
@@ -96,14 +122,16 @@ impl Driver {
             }
             Link::Dial(host) => {
                 inner.transport = None;
-                if self.dialling.as_ref().is_none_or(|(dialled, _)| *dialled != host) {
-                    self.dialling = self.start_dialling(inner, host);
+                let under_way =
+                    |errand: &Errand| matches!(errand, Errand::Dial(to, _) if *to == host);
+                if !self.errand.as_deref().is_some_and(under_way) {
+                    self.errand = self.start_dialling(inner, host).map(Box::new);
                 }
                 let now = self.shared.clock.now();
-                let dialled = match &mut self.dialling {
+                let dialled = match self.errand.as_deref_mut() {
+                    Some(Errand::Dial(_, dialling)) => dialling.as_mut().poll(cx),
                     // The session knows the host, for it has asked for it.
-                    None => Poll::Ready(Err(io::ErrorKind::NotFound.into())),
-                    Some((_, dialling)) => dialling.as_mut().poll(cx),
+                    _ => Poll::Ready(Err(io::ErrorKind::NotFound.into())),
                 };
                 match dialled {
                     Poll::Pending => return false,
@@ -117,37 +145,43 @@ impl Driver {
                         inner.session.handle_disconnected(now);
                     }
                 }
-                self.dialling = None;
+                self.errand = None;
                 true
             }
         }
     }
 
-    fn start_dialling(&self, inner: &Inner, host: HostIndex) -> Option<(HostIndex, Dialling)> {
+    fn start_dialling(&self, inner: &Inner, host: HostIndex) -> Option<Errand> {
         let named = inner.session.host(host)?;
         let (name, port, layer) =
             (named.name.to_owned(), named.port, self.shared.setup().layer.clone());
         let deadline = self.shared.clock.instant(inner.session.poll_timeout()?);
-        Some((host, dial(name, port, layer, deadline)))
+        Some(Errand::Dial(host, dial(name, port, layer, deadline)))
     }
 
     /// Asks the host that the session wants to be asked whether it can write.
     fn mind_probe(&mut self, inner: &mut Inner, cx: &mut Context<'_>) -> bool {
         let wanted = inner.session.poll_probe();
-        if self.probing.as_ref().map(|(host, _)| *host) != wanted {
-            self.probing = wanted.and_then(|host| {
+        let asked = match self.errand.as_deref() {
+            Some(Errand::Dial(..)) => return false,
+            Some(Errand::Probe(host, _)) => Some(*host),
+            None => None,
+        };
+        if asked != wanted {
+            self.errand = wanted.and_then(|host| {
                 let named = inner.session.host(host)?;
                 let deadline = Instant::now() + PROBE_PATIENCE;
                 let layer = self.shared.setup().layer.clone();
-                Some((host, probe(named.name.to_owned(), named.port, layer, deadline)))
+                let probing = probe(named.name.to_owned(), named.port, layer, deadline);
+                Some(Box::new(Errand::Probe(host, probing)))
             });
         }
-        let Some((host, probing)) = &mut self.probing else { return false };
+        let Some(Errand::Probe(host, probing)) = self.errand.as_deref_mut() else { return false };
         let Poll::Ready(answer) = probing.as_mut().poll(cx) else { return false };
         let _: ProbeAnswer = answer;
         let now = self.shared.clock.now();
         inner.session.handle_probed(now, *host, answer);
-        self.probing = None;
+        self.errand = None;
         true
     }
 
@@ -168,20 +202,72 @@ impl Driver {
         more
     }
 
-    /// Waits for the time that is to be told next; ready if it has come.
-    fn poll_timer(&mut self, inner: &Inner, cx: &mut Context<'_>) -> Poll<()> {
-        let due = [inner.session.poll_timeout(), inner.line.deadline()].into_iter().flatten().min();
-        let Some(due) = due else { return Poll::Pending };
-        let mut due = self.shared.clock.instant(due);
-        if self.idle && inner.transport.is_some() {
+    /// When the time is to be told next.
+    fn due(&self, inner: &Inner) -> Option<Instant> {
+        let line = inner.line.there().and_then(Line::deadline);
+        let due = [inner.session.poll_timeout(), line].into_iter().flatten().min()?;
+        let due = self.shared.clock.instant(due);
+        Some(if inner.idle && inner.transport.is_some() {
             // Nothing but a ping or the silence of the server: neither minds.
-            due = clock::together(due, inner.session.timeout());
-        }
+            clock::together(due, inner.session.timeout())
+        } else {
+            due
+        })
+    }
+
+    /// Waits for a point in time; ready if it has come.
+    fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         // Deadlines mostly move on as bytes come and go: the timer is left to fire too early.
-        if self.timer.is_elapsed() || self.timer.deadline() > due {
-            self.timer.as_mut().reset(due);
+        if timer.is_elapsed() || timer.deadline() > due {
+            timer.as_mut().reset(due);
         }
-        self.timer.as_mut().poll(cx)
+        timer.as_mut().poll(cx)
+    }
+
+    /// Does all there is to do for now. `time_has_come`: that of a [`Next::Wait`].
+    pub(crate) fn run(&mut self, cx: &mut Context<'_>, time_has_come: bool, whose: Whose) -> Next {
+        let shared = self.shared.clone();
+        let mut inner = shared.lock();
+        if !inner.driver.will_wake(cx.waker()) {
+            inner.driver = cx.waker().clone();
+        }
+        match whose {
+            Whose::Own if inner.signalled && !inner.gathered => {
+                // Others that are about to run may have requests too: all of them leave together.
+                inner.gathered = true;
+                return Next::Again;
+            }
+            Whose::OfMany if inner.is_busy() => return Next::Again,
+            _ => {}
+        }
+        (inner.signalled, inner.gathered) = (false, false);
+        if time_has_come {
+            inner.idle = !std::mem::take(&mut inner.asked) && inner.slots.in_flight() == 0;
+        } else {
+            inner.idle &= !inner.asked;
+        }
+        let Inner { observer, watches, session, .. } = &mut *inner;
+        observer.woken(|| (watches.len(), shared.clock.now().since(session.last_heard())));
+        for _ in 0..TURNS {
+            let more = self.turn(&mut inner, cx);
+            inner = Self::wake(&shared, inner);
+            if inner.session.poll_timeout().is_none() {
+                inner.end(Over::Ended);
+                drop(Self::wake(&shared, inner));
+                return Next::Over;
+            }
+            if !more {
+                let idle = inner.idle && inner.slots.in_flight() == 0;
+                if idle {
+                    inner.shrink();
+                }
+                let quiet = idle && self.errand.is_none() && inner.session.state().is_connected();
+                return Next::Wait { due: self.due(&inner), quiet: quiet && !inner.is_busy() };
+            }
+        }
+        Next::Again
     }
 
     /// Lets go of the lock to wake whom the events concern.
@@ -215,60 +301,48 @@ fn note<T>(trouble: &mut Trouble, done: &io::Result<T>) {
     }
 }
 
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let shared = this.shared.clone();
-        let mut inner = shared.lock();
-        if !inner.driver.will_wake(cx.waker()) {
-            inner.driver = cx.waker().clone();
-        }
-        if inner.signalled && !this.gathered {
-            // Others that are about to run may have requests too: all of them leave together.
-            this.gathered = true;
-            drop(inner);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        this.idle &= !std::mem::take(&mut inner.asked);
-        (inner.signalled, this.gathered) = (false, false);
-        let Inner { observer, watches, session, .. } = &mut *inner;
-        observer.woken(|| (watches.len(), shared.clock.now().since(session.last_heard())));
-        for _ in 0..TURNS {
-            let more = this.turn(&mut inner, cx);
-            inner = Self::wake(&shared, inner);
-            if inner.session.poll_timeout().is_none() {
-                this.over = true;
-                inner.end(Over::Ended);
-                drop(Self::wake(&shared, inner));
-                return Poll::Ready(());
-            }
-            if !more {
-                let in_use = inner.slots.in_flight() > 0;
-                if this.idle && !in_use {
-                    inner.shrink();
-                }
-                ready!(this.poll_timer(&inner, cx));
-                this.idle = !in_use;
-            }
-        }
-        drop(inner);
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
+/// Whatever waits fails if the session is not over.
 impl Drop for Driver {
     fn drop(&mut self) {
-        if !self.over {
-            let mut inner = self.shared.lock();
+        let mut inner = self.shared.lock();
+        if !inner.is_over() {
             inner.fail_all(Over::NoRuntime);
             inner.session.detach(self.shared.clock.now());
             inner.pull_events();
             inner.end(Over::NoRuntime);
             drop(Self::wake(&self.shared, inner));
         }
+    }
+}
+
+/// The task of a session that has one of its own: until its end, or until there is little to do.
+pub(crate) struct Alone(Option<Driver>);
+
+impl Alone {
+    pub(crate) const fn new(driver: Driver) -> Self {
+        Self(Some(driver))
+    }
+}
+
+impl Future for Alone {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.0 else { return Poll::Ready(()) };
+        let time_has_come = driver.timer.as_mut().is_some_and(|timer| timer.is_elapsed());
+        match driver.run(cx, time_has_come, Whose::Own) {
+            Next::Over => return Poll::Ready(()),
+            Next::Wait { quiet: true, .. } => {
+                driver.timer = None;
+                if let Some(driver) = self.0.take() {
+                    let lot = driver.shared.lot().clone();
+                    lot.take_in(driver, &Handle::current());
+                }
+                return Poll::Ready(());
+            }
+            Next::Wait { due, .. } if driver.poll_timer(due, cx).is_pending() => {}
+            Next::Wait { .. } | Next::Again => cx.waker().wake_by_ref(),
+        }
+        Poll::Pending
     }
 }

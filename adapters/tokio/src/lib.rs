@@ -164,6 +164,7 @@ mod ensemble;
 mod error;
 mod lazy;
 mod line;
+mod lot;
 mod observe;
 pub mod op;
 mod pending;

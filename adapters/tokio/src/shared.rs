@@ -1,9 +1,9 @@
 //! What the application's tasks and the session's own task share.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::body::Memory;
 use crate::clock::Clock;
 use crate::lazy::{Lazy, Wakes};
 use crate::line::{Line, Parcel};
+use crate::lot::Lot;
 use crate::observe::Observer;
 use crate::pending::Place;
 use crate::pings::PingLog;
@@ -33,6 +34,11 @@ pub(crate) struct Shared {
     setup: Option<Box<Setup>>,
     /// How many handles there are.
     pub(crate) handles: AtomicUsize,
+    /// Where the session is while it has little to do, and its seat there.
+    lot: Arc<Lot>,
+    seat: AtomicU32,
+    /// It has been rung for, and not been seen to since.
+    rung: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -60,8 +66,14 @@ pub(crate) struct Inner {
     pub(crate) driver: Waker,
     /// The driver has been woken and has not run since.
     pub(crate) signalled: bool,
-    /// Something was asked since the driver last looked.
+    /// Somebody else's code, such as a layer, makes its connections.
+    pub(crate) demanding: bool,
+    /// Something was asked since the time last came.
     pub(crate) asked: bool,
+    /// Nothing was asked from one time to the next, or ever: memory is given back.
+    pub(crate) idle: bool,
+    /// New requests have been given the time for others to join them.
+    pub(crate) gathered: bool,
     /// The driver is gone: nothing will be answered any more.
     over: Option<Over>,
     /// Whom to wake once the lock is free.
@@ -103,6 +115,7 @@ impl Shared {
         session: ClientSession<'static>,
         clock: Clock,
         setup: Setup,
+        lot: Arc<Lot>,
         observer: Observer,
     ) -> Self {
         let inner = Mutex::new(Inner {
@@ -119,7 +132,10 @@ impl Shared {
             watches: Lazy::default(),
             driver: Waker::noop().clone(),
             signalled: false,
+            demanding: setup.layer.is_some(),
             asked: false,
+            idle: true,
+            gathered: false,
             over: None,
             wakes: Lazy::default(),
             listeners: Lazy::default(),
@@ -130,8 +146,28 @@ impl Shared {
             clock,
             setup: (!usual).then(|| Box::new(setup)),
             handles: AtomicUsize::new(0),
+            lot,
+            seat: AtomicU32::new(0),
+            rung: AtomicBool::new(false),
             inner,
         }
+    }
+
+    /// Where the session is while it has little to do.
+    pub(crate) const fn lot(&self) -> &Arc<Lot> {
+        &self.lot
+    }
+
+    /// The session has this seat, and is about to be seen to.
+    pub(crate) fn sit_down(&self, seat: u32) {
+        self.seat.store(seat, Ordering::Relaxed);
+        self.rung.store(true, Ordering::Release);
+    }
+
+    /// The session is being seen to: how to have that done again.
+    pub(crate) fn attended(self: &Arc<Self>) -> Waker {
+        self.rung.store(false, Ordering::Release);
+        self.clone().into()
     }
 
     /// How it was to be.
@@ -147,6 +183,20 @@ impl Shared {
     /// The point of the core's clock that lies so far ahead.
     pub(crate) fn after(&self, time: Duration) -> zk_session::Instant {
         self.clock.now().after(crate::clock::millis(time))
+    }
+}
+
+/// Has the session seen to, where it has no task of its own. Long after it has had a seat it may ring
+/// for whoever has it now, which does no harm.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.lot.ring(self.seat.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -364,6 +414,18 @@ impl Inner {
         any
     }
 
+    /// Whether the session is worth a task of its own: requests are made, or what somebody else has
+    /// written makes its connection.
+    pub(crate) fn is_busy(&self) -> bool {
+        let demanding = self.demanding && !self.session.state().is_connected();
+        self.slots.in_flight() > 0 || !self.nobody_in_line() || demanding
+    }
+
+    /// Whether the driver is gone.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
     /// Nobody waits until the session takes requests.
     #[inline]
     fn nobody_in_line(&self) -> bool {
@@ -447,6 +509,8 @@ impl Inner {
     pub(crate) fn end(&mut self, over: Over) {
         self.fail_all(over);
         self.transport = None;
+        // It may be what keeps all of this.
+        self.driver = Waker::noop().clone();
         self.observer.ended();
         if let Some(watches) = self.watches.there_mut() {
             watches.end_all(&mut self.wakes);
