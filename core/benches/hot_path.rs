@@ -280,7 +280,11 @@ fn main() {
     let rounds: usize = std::env::var("ROUNDS").unwrap().parse().unwrap();
     let operation = OPERATIONS.into_iter().find(|it| format!("{it:?}") == name).unwrap();
     let mut memory = Memory::new();
-    let mut bench = Bench::new(operation, memory.lend());
+    let storage = match std::env::var("MEMORY").as_deref() {
+        Ok("owned") => Storage::owned(Limits::default()),
+        _ => memory.lend(),
+    };
+    let mut bench = Bench::new(operation, storage);
     for _ in 0..rounds {
         assert_eq!(bench.round(), expected(operation));
     }

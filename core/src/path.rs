@@ -130,19 +130,10 @@ const WORD: usize = size_of::<Word>();
 /// Whether a path obeys all rules at a glance, whatever becomes of its last name: absolute,
 /// printable ASCII, no slash before a slash, a dot or the end. Says `false` of some good paths, and
 /// `true` of no bad one. Every request pays for its path, hence a word at a time.
-#[inline]
+#[inline(never)]
 pub(crate) fn is_usual(path: &[u8]) -> bool {
-    let ([b'/', ..], [.., last]) = (path, path) else { return false };
-    if *last == b'/' {
-        return false;
-    }
-    let Some(tail) = path.last_chunk::<WORD>() else {
-        // Too short for a word: filled up with letters, it is one.
-        let mut word = [b'a'; WORD];
-        for (to, from) in word.iter_mut().zip(path) {
-            *to = *from;
-        }
-        return is_usual_word(word);
+    let ([b'/', ..], Some(tail)) = (path, path.last_chunk::<WORD>()) else {
+        return is_usual_and_short(path);
     };
     // Words overlap by a byte, so that each byte is seen together with the one behind it.
     let mut rest = path;
@@ -152,7 +143,17 @@ pub(crate) fn is_usual(path: &[u8]) -> bool {
         }
         rest = rest.get(WORD - 1..).unwrap_or_default();
     }
-    is_usual_word(*tail)
+    is_usual_word(*tail) && !tail.ends_with(b"/")
+}
+
+/// As [`is_usual`], if the path is too short for a word: filled up with letters, it is one.
+#[cold]
+fn is_usual_and_short(path: &[u8]) -> bool {
+    let mut word = [b'a'; WORD];
+    for (to, from) in word.iter_mut().zip(path) {
+        *to = *from;
+    }
+    path.starts_with(b"/") && path.len() <= WORD && is_usual_word(word) && !path.ends_with(b"/")
 }
 
 /// Whether all bytes are printable ASCII and no slash stands before a slash or a dot.
@@ -160,7 +161,7 @@ pub(crate) fn is_usual(path: &[u8]) -> bool {
 /// All bytes at once: the top bit of each byte of a sum or difference says something about that
 /// byte, provided that nothing was carried into it; where there is a carry, the byte below is not
 /// usual, and has set a top bit of its own.
-#[inline]
+#[inline(always)]
 fn is_usual_word(word: [u8; WORD]) -> bool {
     const fn each(byte: u8) -> Word {
         Word::from_ne_bytes([byte; WORD])
@@ -172,11 +173,11 @@ fn is_usual_word(word: [u8; WORD]) -> bool {
     let high = word.wrapping_add(each(1));
     // A byte is 0 here if it is a slash ...
     let slash = word ^ each(b'/');
-    // ... and here if the byte behind it is a slash or a dot, which differ in the lowest bit; behind
-    // the last byte there is neither.
-    let behind = ((slash & each(!1)) >> 8) | (0x7f << (Word::BITS - 8));
+    // ... and here if the byte behind it is a slash or a dot, which differ in the lowest bit.
+    let behind = (slash >> 8) & each(!1);
     let pair = (slash | behind).wrapping_sub(each(1));
-    (low | high | pair) & each(0x80) == 0
+    // Behind the last byte there is neither: what is said of it goes out of the word.
+    (low | high | (pair << 8)) & each(0x80) == 0
 }
 
 /// Checks the bytes of a path rule by rule.

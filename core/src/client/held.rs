@@ -38,7 +38,7 @@ impl ClientSession<'_> {
     /// [`poll_timeout`](crate::Machine::poll_timeout) it should be.
     pub fn poll_held(&mut self) -> Option<Held<'_>> {
         loop {
-            match self.next_unconnected() {
+            match self.next_step() {
                 Step::Answer(answer) => return Some(Held::Reply(HeldReply(answer))),
                 Step::Event(found) => return Some(Held::Event(self.lend(found))),
                 Step::Again => {}

@@ -21,19 +21,7 @@ impl ClientSession<'_> {
         }
     }
 
-    /// The reply is decoded into the caller's memory. On its own, for within
-    /// [`poll_event`](Self::poll_event) the compiler would move it twice on the way there.
-    #[inline(never)]
     pub(super) fn lend_answer(&self, answer: Answer) -> Event<'_> {
-        if answer.err != 0 || !self.chroot().is_empty() {
-            return self.lend_rare_answer(answer);
-        }
-        let Answer { xid, op, zxid, body, .. } = answer;
-        Event::Reply { xid, zxid, result: Reply::decode_as(op, self.inbox.frame(body)) }
-    }
-
-    #[cold]
-    fn lend_rare_answer(&self, answer: Answer) -> Event<'_> {
         Event::Reply { xid: answer.xid, zxid: answer.zxid, result: self.answer_of(&answer) }
     }
 

@@ -69,6 +69,7 @@ mod liveness;
 mod operation;
 mod phase;
 mod probe;
+mod quick;
 mod raw;
 mod rebalance;
 mod receive;

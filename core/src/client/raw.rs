@@ -1,8 +1,7 @@
 //! Replies that are decoded when they are looked at, and then as what they are looked at for.
 
 use super::event::Event;
-use super::phase::{Phase, Readable};
-use super::receive::{Answer, Look, Step};
+use super::receive::{Answer, Step};
 use super::session::ClientSession;
 use crate::error::{ErrorCode, OpError};
 use crate::wire::{
@@ -117,32 +116,29 @@ impl ClientSession<'_> {
     /// of a reply, its [`op`](RawReply::op) and [`body`](RawReply::body), is all that
     /// [`RawReply::new`] needs to decode it later, where nobody waits for the session.
     pub fn poll_raw(&mut self) -> Option<Event<'_, RawReply<'_>>> {
-        loop {
-            let step = match self.phase {
-                // A microcontroller has one way for all phases: it has less room than time.
-                Phase::Connected if cfg!(target_pointer_width = "64") => match self.look() {
-                    Look::Answer(answer) => return Some(self.lend_raw(&answer)),
-                    Look::Idle => return None,
-                    Look::Other(frame) => self.on_frame(frame, Readable::Frames),
-                },
-                _ => self.next_unconnected(),
-            };
-            match step {
-                Step::Answer(answer) => return Some(self.lend_raw(&answer)),
+        if let Some(answer) = self.next_usual() {
+            return Some(self.lend_usual_raw(answer));
+        }
+        self.next_unusual_raw()
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    fn next_unusual_raw(&mut self) -> Option<Event<'_, RawReply<'_>>> {
+        while !self.has_nothing() {
+            match self.next_step() {
+                Step::Answer(answer) => {
+                    let (xid, zxid) = (answer.xid, answer.zxid);
+                    return Some(Event::Reply { xid, zxid, result: self.raw(&answer) });
+                }
                 Step::Event(found) => return Some(self.lend(found)),
                 Step::Again => {}
                 Step::Idle => return None,
             }
         }
-    }
-
-    #[inline]
-    fn lend_raw(&self, answer: &Answer) -> Event<'_, RawReply<'_>> {
-        Event::Reply { xid: answer.xid, zxid: answer.zxid, result: self.raw(answer) }
+        None
     }
 
     /// What an answer says, undecoded.
-    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn raw(&self, answer: &Answer) -> Result<RawReply<'_>, OpError> {
         match ErrorCode::from_wire(answer.err) {
             Some(code) => Err(OpError::Server(code)),

@@ -5,10 +5,12 @@ use core::ops::Range;
 use super::event::{Cause, Event, KeeperState};
 use super::inflight::{InFlight, oldest};
 use super::phase::{After, Phase, Readable};
+use super::quick::HAS_ROOM;
 use super::registry::Place;
 use super::sasl::Token;
 use super::session::{ClientSession, chroot};
 use crate::error::{DisconnectReason, ErrorCode, OpError};
+use crate::path;
 use crate::storage::NextFrame;
 use crate::trace::warn_event;
 use crate::wire::{
@@ -34,16 +36,6 @@ pub(super) struct Answer {
     pub(super) body: Range<usize>,
 }
 
-/// What the quick look at the receive buffer of a connected session finds.
-pub(super) enum Look {
-    /// The usual, without any detour.
-    Answer(Answer),
-    /// Nothing yet.
-    Idle,
-    /// Something that deserves a closer look.
-    Other(NextFrame),
-}
-
 /// What one look at the receive buffer brought.
 pub(super) enum Step {
     /// The answer to a request.
@@ -60,41 +52,29 @@ impl ClientSession<'_> {
     /// Pulls the next event. It borrows from the session until the next call; pull until there is
     /// none before looking at the views.
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
-        loop {
-            let step = match self.phase {
-                Phase::Connected => match self.look() {
-                    Look::Answer(answer) => return Some(self.lend_answer(answer)),
-                    Look::Idle => return None,
-                    Look::Other(frame) => self.on_frame(frame, Readable::Frames),
-                },
-                _ => self.next_unconnected(),
-            };
-            match step {
+        if let Some(answer) = self.next_usual() {
+            return Some(self.lend_usual(answer));
+        }
+        self.next_unusual()
+    }
+
+    #[inline(never)]
+    fn next_unusual(&mut self) -> Option<Event<'_>> {
+        while !self.has_nothing() {
+            match self.next_step() {
                 Step::Answer(answer) => return Some(self.lend_answer(answer)),
                 Step::Event(found) => return Some(self.lend(found)),
                 Step::Again => {}
                 Step::Idle => return None,
             }
         }
+        None
     }
 
     /// Watch events that could not be told, or not understood: of a type that this library does not
     /// know (delivered as `Unknown`), outside the chroot, or without a readable path.
     pub const fn odd_events(&self) -> u32 {
         self.odd_events
-    }
-
-    /// Takes what needs no detour; anything else is found again, unchanged, by the closer look.
-    #[inline]
-    pub(super) fn look(&mut self) -> Look {
-        match self.next_frame() {
-            NextFrame::Partial => Look::Idle,
-            NextFrame::Whole(frame) => match self.answer(&frame) {
-                Some(answer) => Look::Answer(answer),
-                None => Look::Other(NextFrame::Whole(frame)),
-            },
-            other => Look::Other(other),
-        }
     }
 
     #[inline]
@@ -106,9 +86,10 @@ impl ClientSession<'_> {
         self.inbox.next(self.frame_limit, ReplyHeader::BYTES)
     }
 
-    /// The next event of a session that is not connected.
-    #[cold]
-    pub(super) fn next_unconnected(&mut self) -> Step {
+    /// Looks at the receive buffer, or at what a lost connection has left behind.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), cold)]
+    pub(super) fn next_step(&mut self) -> Step {
         if let (Phase::Authenticating(exchange), Some(sasl)) = (self.phase, self.sasl) {
             if let Some(step) = (sasl.next_turn)(self, exchange) {
                 return step;
@@ -210,8 +191,8 @@ impl ClientSession<'_> {
         }
     }
 
-    #[cold]
-    pub(super) fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
+    #[cfg_attr(not(target_pointer_width = "64"), cold)]
+    fn on_frame(&mut self, frame: NextFrame, readable: Readable) -> Step {
         match frame {
             NextFrame::Partial => Step::Idle,
             NextFrame::Whole(frame) if readable == Readable::Handshake => self.on_handshake(frame),
@@ -222,11 +203,13 @@ impl ClientSession<'_> {
     }
 
     fn on_whole(&mut self, frame: Range<usize>, readable: Readable) -> Step {
-        if let Some(answer) = self.answer(&frame) {
-            return Step::Answer(answer);
-        }
         let Ok(header) = self.header(&frame) else { return self.bad_length(frame.len()) };
-        let body = frame.start.saturating_add(ReplyHeader::BYTES)..frame.end;
+        // The header was there: the sum lies within the frame.
+        let body = frame.start.wrapping_add(ReplyHeader::BYTES)..frame.end;
+        if let Some(op) = self.take_answered(&header) {
+            let ReplyHeader { xid, zxid, err } = header;
+            return Step::Answer(Answer { xid, op, zxid, err, body });
+        }
         if header.err == ErrorCode::SessionClosedRequireSaslAuth.to_wire() {
             return self.sasl_demanded(header);
         }
@@ -277,7 +260,7 @@ impl ClientSession<'_> {
         if matches!(event.kind, EventType::Unknown(_)) {
             self.odd_events = self.odd_events.saturating_add(1);
         }
-        let Some(path) = event.path.as_str().filter(|path| path.starts_with('/')) else {
+        let Some(path) = event.path.as_bytes().filter(|path| is_readable(path)) else {
             warn_event!("a watch event without a readable path is ignored");
             self.odd_events = self.odd_events.saturating_add(1);
             return Step::Again;
@@ -285,9 +268,9 @@ impl ClientSession<'_> {
         // The path is the last field: its end is where the reader stands.
         let end = body.start.saturating_add(reader.position());
         let chroot = chroot(&self.connect_string, self.chroot_at);
-        let config = path == CONFIG_NODE
-            && self.registry.fired(event.kind, path.as_bytes(), Place::Absolute);
-        let own = below(path.as_bytes(), chroot);
+        let config = path == CONFIG_NODE.as_bytes()
+            && self.registry.fired(event.kind, path, Place::Absolute);
+        let own = below(path, chroot);
         if let Some(own) = own {
             self.registry.fired(event.kind, own, Place::Below);
         }
@@ -351,27 +334,12 @@ impl ClientSession<'_> {
     }
 
     #[inline]
-    fn header(&self, frame: &Range<usize>) -> Result<ReplyHeader, WireError> {
+    pub(super) fn header(&self, frame: &Range<usize>) -> Result<ReplyHeader, WireError> {
         ReplyHeader::read(&mut Reader::new(self.inbox.frame(frame.clone())))
-    }
-
-    /// An ordinary reply, if that is what the frame holds: it answers the oldest request in flight.
-    ///
-    /// Inlined wherever it is called, lest the answer goes through memory on its way; but for small
-    /// machines.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn answer(&mut self, frame: &Range<usize>) -> Option<Answer> {
-        let header = self.header(frame).ok()?;
-        let op = self.take_answered(&header)?;
-        // The header was there: the sum lies within the frame.
-        let body = frame.start.wrapping_add(ReplyHeader::BYTES)..frame.end;
-        Some(Answer { xid: header.xid, op, zxid: header.zxid, err: header.err, body })
     }
 
     /// Takes the request that a reply answers, and says what it asked for: it is the oldest one, or
     /// the reply is out of step.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn take_answered(&mut self, header: &ReplyHeader) -> Option<OpCode> {
         let request = oldest(&mut self.in_flight)?;
@@ -392,11 +360,16 @@ impl ClientSession<'_> {
         answered.is_some()
     }
 
-    /// What the answer to the oldest request changes.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    /// The oldest request is answered.
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn settle(&mut self, request: &InFlight, header: &ReplyHeader) {
         self.in_flight.pop();
+        self.take_in(request, header);
+    }
+
+    /// What the answer to a request that is not in flight any more changes.
+    #[inline(always)]
+    pub(super) fn take_in(&mut self, request: &InFlight, header: &ReplyHeader) {
         self.saw(header.zxid);
         if let Some(wish) = request.wish {
             self.registry.answered(wish, Some(header.err));
@@ -454,4 +427,10 @@ impl ClientSession<'_> {
             self.last_zxid = zxid;
         }
     }
+}
+
+/// Whether a path is absolute and text. It becomes text when it is lent: here a glance will do.
+fn is_readable(path: &[u8]) -> bool {
+    (HAS_ROOM && path::is_usual(path))
+        || (path.starts_with(b"/") && core::str::from_utf8(path).is_ok())
 }

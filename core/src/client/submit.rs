@@ -77,7 +77,10 @@ impl ClientSession<'_> {
     /// [`SubmitError`]; nothing has changed then, and
     /// [`is_temporary`](SubmitError::is_temporary) says whether to try again.
     pub fn submit(&mut self, request: &Request<'_>) -> Result<Xid, SubmitError> {
-        self.hand_over(request, NEVER)
+        match self.hand_over_usual(request, NEVER) {
+            Some(xid) => Ok(xid),
+            None => self.hand_over(request, NEVER),
+        }
     }
 
     /// As [`submit`](Self::submit), with a deadline: without an answer until then, the request fails
@@ -91,7 +94,10 @@ impl ClientSession<'_> {
         deadline: Instant,
     ) -> Result<Xid, SubmitError> {
         self.on_deadline = Some(|session| session.on_request_deadline());
-        self.hand_over(request, deadline)
+        match self.hand_over_usual(request, deadline) {
+            Some(xid) => Ok(xid),
+            None => self.hand_over(request, deadline),
+        }
     }
 
     /// As [`submit`](Self::submit), for a program that is to hold no more code than its operations
@@ -117,7 +123,8 @@ impl ClientSession<'_> {
         self.hand_over(operation, deadline)
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
     fn hand_over<O: Ask + ?Sized>(
         &mut self,
         request: &O,
@@ -162,7 +169,8 @@ impl ClientSession<'_> {
     }
 
     /// Whether requests can be taken: connected, everything replayed, not closing.
-    fn is_open(&self) -> bool {
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    pub(super) fn is_open(&self) -> bool {
         self.is_connected() && self.replay.stage == Stage::Done && self.closing.is_none()
     }
 

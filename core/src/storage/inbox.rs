@@ -40,6 +40,13 @@ const BELIEVED: usize = 16 << 10;
 /// How large an owned buffer grows merely to read more at once.
 const READ_MOST: usize = 256 << 10;
 
+/// What a range is that is not there. Out of the way of the ranges that are.
+#[cfg_attr(target_pointer_width = "64", cold, inline(never))]
+#[cfg_attr(not(target_pointer_width = "64"), inline)]
+const fn nothing<'b>() -> &'b [u8] {
+    &[]
+}
+
 impl<'b> Inbox<'b> {
     pub(crate) const fn new(buf: Buf<'b>) -> Self {
         Self { buf, head: 0, tail: 0, lent: 0, skip: 0, filled: false }
@@ -66,7 +73,8 @@ impl<'b> Inbox<'b> {
     /// Whether the buffer is full of bytes that wait to be pulled.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.tail.saturating_sub(self.head) >= self.buf.limit()
+        // The tail is within the limit: only what begins at the front can fill all of it.
+        self.head == 0 && self.tail >= self.buf.limit()
     }
 
     /// Free room behind the received bytes.
@@ -141,6 +149,34 @@ impl<'b> Inbox<'b> {
         NextFrame::Whole(self.head.wrapping_add(LENGTH_BYTES)..self.head.wrapping_add(self.lent))
     }
 
+    /// The frame at the head, at most `limit` bytes long, and its first `N` bytes, if that is all
+    /// there is to say: [`next`](Self::next) finds the same one, and everything else. It is lent once
+    /// [`lend`](Self::lend) has been called.
+    #[inline(always)]
+    pub(crate) fn whole<const N: usize>(
+        &mut self,
+        limit: usize,
+    ) -> Option<([u8; N], Range<usize>)> {
+        if self.skip > 0 || self.is_full() {
+            return None;
+        }
+        self.release();
+        let (length, arrived) = self.head()?;
+        let len = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        if len < N || len > limit || len > arrived.len() {
+            return None;
+        }
+        // All of this lies within the buffer: nothing can wrap.
+        let start = self.head.wrapping_add(LENGTH_BYTES);
+        Some((*arrived.first_chunk()?, start..start.wrapping_add(len)))
+    }
+
+    /// Lends what [`whole`](Self::whole) has found, up to its end.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self, end: usize) {
+        self.lent = end.wrapping_sub(self.head);
+    }
+
     /// As [`next`](Self::next), for a frame whose end has not arrived.
     #[cold]
     fn next_in_part(&mut self, len: usize, peek: usize) -> NextFrame {
@@ -162,7 +198,7 @@ impl<'b> Inbox<'b> {
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn frame(&self, range: Range<usize>) -> &[u8] {
-        self.buf.bytes().get(range).unwrap_or_default()
+        self.buf.bytes().get(range).unwrap_or_else(nothing)
     }
 
     /// What has arrived behind the length field at the head.
@@ -188,9 +224,10 @@ impl<'b> Inbox<'b> {
     }
 
     /// Whether nothing waits to be pulled.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head.saturating_add(self.lent) == self.tail
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        // What is lent has arrived: the sum is not beyond the tail.
+        self.head.wrapping_add(self.lent) == self.tail
     }
 
     /// Gives back what an owned buffer has grown by beyond `kept` bytes, while nothing lies in it.

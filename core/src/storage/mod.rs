@@ -9,6 +9,8 @@ mod inbox;
 mod index;
 mod outbox;
 mod queue;
+#[cfg(feature = "alloc")]
+mod ring;
 mod text;
 
 pub(crate) use buf::Buf;

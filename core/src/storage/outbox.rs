@@ -96,6 +96,23 @@ impl<'b> Outbox<'b> {
         }
     }
 
+    /// What lies ready for the next frame, but for the last `reserve` bytes: as it lies, so there may
+    /// be room for more. What is written there counts once it is [`appended`](Self::appended).
+    #[inline]
+    pub(crate) fn spare(&mut self, reserve: usize) -> Option<&mut [u8]> {
+        let tail = self.tail;
+        let spare = self.buf.bytes_mut().get_mut(tail..)?;
+        let len = spare.len().checked_sub(reserve)?;
+        spare.get_mut(..len)
+    }
+
+    /// The first `len` bytes of [`spare`](Self::spare) are frames.
+    #[inline]
+    pub(crate) fn appended(&mut self, len: usize) {
+        // Not beyond the end of the buffer.
+        self.tail = self.tail.wrapping_add(len);
+    }
+
     #[inline(never)]
     fn write_any_frame(
         &mut self,

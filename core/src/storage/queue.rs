@@ -1,23 +1,21 @@
 //! A first-in first-out queue that is either lent or owned.
 
-#[cfg(feature = "alloc")]
-use alloc::collections::VecDeque;
 use heapless::deque::DequeView;
+
+#[cfg(feature = "alloc")]
+use super::ring::Ring;
 
 /// A bounded queue of the caller's memory, or a heap queue with a limit.
 pub(crate) enum Queue<'b, T> {
     Lent(&'b mut DequeView<T>),
     #[cfg(feature = "alloc")]
-    Owned {
-        items: VecDeque<T>,
-        limit: usize,
-    },
+    Owned(Ring<T>),
 }
 
-impl<T> Queue<'_, T> {
+impl<T: Copy> Queue<'_, T> {
     #[cfg(feature = "alloc")]
     pub(crate) const fn owned(limit: usize) -> Self {
-        Self::Owned { items: VecDeque::new(), limit }
+        Self::Owned(Ring::new(limit))
     }
 
     #[inline]
@@ -25,7 +23,7 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.storage_len(),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => items.len(),
+            Self::Owned(items) => items.len(),
         }
     }
 
@@ -34,7 +32,7 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.storage_capacity(),
             #[cfg(feature = "alloc")]
-            Self::Owned { limit, .. } => *limit,
+            Self::Owned(items) => items.limit(),
         }
     }
 
@@ -43,26 +41,18 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.is_full(),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, limit } => items.len() >= *limit,
+            Self::Owned(items) => items.len() >= items.limit(),
         }
     }
 
     /// Appends, or hands the item back when the queue is full.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
     pub(crate) fn push(&mut self, item: T) -> Result<(), T> {
         match self {
             Self::Lent(items) => items.push_back(item),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, limit } if items.len() < *limit => {
-                if items.len() == items.capacity() {
-                    let more = items.len().max(8).min(limit.saturating_sub(items.len()));
-                    items.reserve_exact(more);
-                }
-                items.push_back(item);
-                Ok(())
-            }
-            #[cfg(feature = "alloc")]
-            Self::Owned { .. } => Err(item),
+            Self::Owned(items) => items.push(item),
         }
     }
 
@@ -71,7 +61,21 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.pop_front(),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => items.pop_front(),
+            Self::Owned(items) => items.pop_if(|_| true),
+        }
+    }
+
+    /// Takes the first item if it is `wanted`.
+    #[inline]
+    pub(crate) fn pop_if(&mut self, wanted: impl Fn(&T) -> bool) -> Option<T> {
+        match self {
+            Self::Lent(items) => {
+                let item = *items.front().filter(|item| wanted(item))?;
+                items.pop_front();
+                Some(item)
+            }
+            #[cfg(feature = "alloc")]
+            Self::Owned(items) => items.pop_if(wanted),
         }
     }
 
@@ -80,7 +84,7 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.front(),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => items.front(),
+            Self::Owned(items) => items.front(),
         }
     }
 
@@ -90,7 +94,7 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.iter_mut().find(|item| wanted(item)),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => items.iter_mut().find(|item| wanted(item)),
+            Self::Owned(items) => items.iter_mut().find(|item| wanted(item)),
         }
     }
 
@@ -100,17 +104,15 @@ impl<T> Queue<'_, T> {
         match self {
             Self::Lent(items) => items.iter_mut().for_each(each),
             #[cfg(feature = "alloc")]
-            Self::Owned { items, .. } => items.iter_mut().for_each(each),
+            Self::Owned(items) => items.iter_mut().for_each(each),
         }
     }
 
     /// Gives back what an owned queue has grown by, while nothing waits in it.
     #[cfg(feature = "alloc")]
     pub(crate) fn shrink(&mut self) {
-        if let Self::Owned { items, .. } = self {
-            if items.is_empty() {
-                *items = VecDeque::new();
-            }
+        if let Self::Owned(items) = self {
+            items.shrink();
         }
     }
 
