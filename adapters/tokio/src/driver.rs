@@ -56,6 +56,8 @@ pub(crate) enum Next {
     Over,
     /// There is more to do: at once, and by a task of its own.
     Again,
+    /// It has done much, and there may be more: others come first.
+    Later,
     /// Something is to happen or the time to come. `quiet`: there is little to expect.
     Wait { due: Option<Instant>, quiet: bool },
 }
@@ -267,7 +269,7 @@ impl Driver {
                 return Next::Wait { due: self.due(&inner), quiet: quiet && !inner.is_busy() };
             }
         }
-        Next::Again
+        Next::Later
     }
 
     /// Lets go of the lock to wake whom the events concern.
@@ -299,6 +301,14 @@ fn note<T>(trouble: &mut Trouble, done: &io::Result<T>) {
     if let Err(error) = done {
         keep(trouble, error);
     }
+}
+
+/// Has the task run again once the runtime has looked at its clock and its sockets: a task that merely
+/// wakes itself runs dozens of times between two looks, and under a flood that adds up.
+#[cold]
+fn later(cx: &mut Context<'_>) {
+    let turn = std::pin::pin!(tokio::task::yield_now());
+    let _: Poll<()> = turn.poll(cx);
 }
 
 /// Whatever waits fails if the session is not over.
@@ -342,6 +352,7 @@ impl Future for Alone {
             }
             Next::Wait { due, .. } if driver.poll_timer(due, cx).is_pending() => {}
             Next::Wait { .. } | Next::Again => cx.waker().wake_by_ref(),
+            Next::Later => later(cx),
         }
         Poll::Pending
     }

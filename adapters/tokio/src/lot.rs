@@ -184,7 +184,7 @@ impl Attendant {
                 seat.due = due.map_or(NEVER, |due| self.clock.millis_up(due));
                 self.next = self.next.min(seat.due);
             }
-            Next::Again => {
+            Next::Again | Next::Later => {
                 if let Some(driver) = self.leave(at) {
                     tokio::spawn(Alone::new(driver));
                 }
