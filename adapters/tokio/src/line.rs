@@ -64,10 +64,10 @@ impl Parcel {
 pub(crate) struct Line {
     waiting: BTreeMap<u64, (u32, Parcel)>,
     bytes: usize,
-    /// No deadline in the line lies before this.
+    /// No deadline in the line or outside of it lies before this.
     earliest: Option<Instant>,
-    /// Futures that wait for room in the line.
-    outside: BTreeMap<u64, Waker>,
+    /// Futures that wait for room in the line, and until when.
+    outside: BTreeMap<u64, (Waker, Option<Instant>)>,
 }
 
 impl Line {
@@ -109,7 +109,10 @@ impl Line {
         if let Some((_, parcel)) = self.waiting.remove(&number) {
             self.bytes = self.bytes.saturating_sub(parcel.len());
             if self.waiting.is_empty() {
-                (self.bytes, self.earliest) = (0, None);
+                self.bytes = 0;
+                if self.outside.is_empty() {
+                    self.earliest = None;
+                }
             }
         }
     }
@@ -125,8 +128,9 @@ impl Line {
         self.earliest
     }
 
-    /// Takes out those whose deadline has passed: their places.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<u32> {
+    /// Takes out those whose deadline has passed: their places. Those outside are woken, to see for
+    /// themselves.
+    pub(crate) fn expired(&mut self, now: Instant, wakes: &mut Vec<Waker>) -> Vec<u32> {
         if self.earliest.is_none_or(|at| at > now) {
             return Vec::new();
         }
@@ -140,13 +144,31 @@ impl Line {
         for (number, _) in &numbers {
             self.leave(*number);
         }
-        self.earliest = self.waiting.values().filter_map(|(_, parcel)| parcel.deadline).min();
+        self.outside.retain(|_, (waker, deadline)| {
+            let stays = deadline.is_none_or(|at| at > now);
+            if !stays {
+                wakes.push(std::mem::replace(waker, Waker::noop().clone()));
+            }
+            stays
+        });
+        let inside = self.waiting.values().filter_map(|(_, parcel)| parcel.deadline);
+        let outside = self.outside.values().filter_map(|(_, deadline)| *deadline);
+        self.earliest = inside.chain(outside).min();
         numbers.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// A future waits for room; the earlier its number, the earlier its turn.
-    pub(crate) fn wait_outside(&mut self, number: u64, waker: Waker) {
-        self.outside.insert(number, waker);
+    /// A future waits for room; the earlier its number, the earlier its turn. Says whether the line
+    /// is to be looked at earlier now.
+    pub(crate) fn wait_outside(
+        &mut self,
+        number: u64,
+        waker: Waker,
+        deadline: Option<Instant>,
+    ) -> bool {
+        self.outside.insert(number, (waker, deadline));
+        let before = self.earliest;
+        self.earliest = [before, deadline].into_iter().flatten().min();
+        self.earliest != before
     }
 
     /// The future waits no longer.
@@ -161,7 +183,7 @@ impl Line {
             return;
         }
         while room > 0 {
-            let Some((_, waker)) = self.outside.pop_first() else { return };
+            let Some((_, (waker, _))) = self.outside.pop_first() else { return };
             wakes.push(waker);
             room -= 1;
         }
@@ -169,6 +191,6 @@ impl Line {
 
     /// Wakes all of those outside.
     pub(crate) fn call_all_in(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(std::mem::take(&mut self.outside).into_values());
+        wakes.extend(std::mem::take(&mut self.outside).into_values().map(|(waker, _)| waker));
     }
 }

@@ -196,9 +196,18 @@ impl<T> Pending<T> {
         let Place::Outside { number, parcel } = &mut self.place else { return Poll::Ready(()) };
         let mut inner = self.shared.lock();
         if let Some(waiting) = parcel.take() {
-            let place = inner.place_parcel(&self.shared.setup().limits, waiting, Some(*number));
-            if matches!(place, Place::Outside { .. }) {
-                inner.line.wait_outside(*number, cx.waker().clone());
+            let (limits, deadline) = (&self.shared.setup().limits, waiting.deadline);
+            let place = if deadline.is_some_and(|at| at <= self.shared.clock.now()) {
+                inner.observer.refused(waiting.op(), Failure::NotSent);
+                inner.give_up_outside(limits, *number);
+                Place::Failed(Failure::NotSent)
+            } else {
+                inner.place_parcel(limits, waiting, Some(*number))
+            };
+            if matches!(place, Place::Outside { .. })
+                && inner.line.wait_outside(*number, cx.waker().clone(), deadline)
+            {
+                inner.signal();
             }
             drop(inner);
             self.place = place;
@@ -283,14 +292,8 @@ impl<T> Drop for Pending<T> {
                 }
             }
             Place::Outside { number, .. } => {
-                // Its turn may have come just now: it is the next one's then.
-                let mut inner = self.shared.lock();
-                inner.line.gone_outside(number);
-                let inner = &mut *inner;
-                inner.line.call_in(&self.shared.setup().limits, &mut inner.wakes);
-                if !inner.wakes.is_empty() {
-                    inner.signal();
-                }
+                let limits = &self.shared.setup().limits;
+                self.shared.lock().give_up_outside(limits, number);
             }
             Place::Failed(_) | Place::Taken => {}
         }

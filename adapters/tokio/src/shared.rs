@@ -257,6 +257,16 @@ impl Inner {
         Place::At(place)
     }
 
+    /// A future waits no longer for room in the line. Its turn may have come just now: it is the next
+    /// one's then.
+    pub(crate) fn give_up_outside(&mut self, limits: &Limits, number: u64) {
+        self.line.gone_outside(number);
+        self.line.call_in(limits, &mut self.wakes);
+        if !self.wakes.is_empty() {
+            self.signal();
+        }
+    }
+
     fn submit(
         &mut self,
         request: &Request<'_>,
@@ -270,7 +280,9 @@ impl Inner {
 
     /// Hands the session what it can take of the line, and of the removals of watches.
     pub(crate) fn advance_line(&mut self, limits: &Limits, now: zk_session::Instant) {
-        for place in self.line.there_mut().map(|line| line.expired(now)).unwrap_or_default() {
+        let wakes = &mut self.wakes;
+        let late = self.line.there_mut().map(|line| line.expired(now, wakes));
+        for place in late.unwrap_or_default() {
             self.observer.answered(place, Some(Failure::NotSent));
             let wake = self.slots.fail(place, Failure::NotSent);
             self.wakes.extend(wake);

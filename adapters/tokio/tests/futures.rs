@@ -197,6 +197,30 @@ async fn callers_wait_where_there_is_no_room() {
 }
 
 #[tokio::test]
+async fn a_deadline_holds_for_whoever_waits_for_room_too() {
+    let mut limits = Limits::default();
+    (limits.requests, limits.transmit) = (8, 2000);
+    let zk = builder("127.0.0.1:1").limits(limits).start().unwrap();
+    let began = std::time::Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..100 {
+        // The first ones are in the line; of those behind, some will be late before others.
+        let time = Duration::from_millis(if i < 8 { 600 } else { 100 + 2 * i });
+        tasks.spawn(zk.create("/a", &[1; 200]).deadline(time).send());
+    }
+    let patient = zk.get("/a").deadline(PATIENCE).send();
+    while let Some(late) = soon(tasks.join_next()).await {
+        assert_eq!(late.unwrap().unwrap_err().kind, ErrorKind::NotSent);
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(600) && took < Duration::from_millis(1600), "{took:?}");
+    // Who waits longer still has its turn.
+    let ensemble = ensemble(1);
+    zk.update_hosts(ensemble.connect_string()).unwrap();
+    assert!(soon(patient).await.unwrap_err().is_no_node());
+}
+
+#[tokio::test]
 async fn waiting_without_a_server_costs_no_more_memory_than_the_line_has() {
     let dead = ReservedPort::new().unwrap();
     let zk = builder(dead.addr().to_string()).start().unwrap();

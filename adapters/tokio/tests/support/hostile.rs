@@ -19,6 +19,17 @@ pub(crate) struct Server {
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
+    broken: Arc<AtomicBool>,
+}
+
+/// A connection that is served; says so if the script has panicked.
+struct Served(Arc<AtomicUsize>, Arc<AtomicBool>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.1.fetch_or(thread::panicking(), Ordering::SeqCst);
+    }
 }
 
 impl Server {
@@ -30,10 +41,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let over = Arc::new(AtomicBool::new(false));
-        let server = Self { addr, accepted, open, over };
+        let (over, broken) = (Arc::default(), Arc::default());
+        let server = Self { addr, accepted, open, over, broken };
         let (accepted, open) = (server.accepted.clone(), server.open.clone());
-        let (over, script) = (server.over.clone(), Arc::new(script));
+        let (over, broken) = (server.over.clone(), server.broken.clone());
+        let script = Arc::new(script);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if over.load(Ordering::SeqCst) {
@@ -41,11 +53,11 @@ impl Server {
                 }
                 let before = accepted.fetch_add(1, Ordering::SeqCst);
                 open.fetch_add(1, Ordering::SeqCst);
-                let (open, script) = (open.clone(), script.clone());
+                let (served, script) = (Served(open.clone(), broken.clone()), script.clone());
                 thread::spawn(move || {
+                    let _served = served;
                     // A connection that fails is one that the client has closed.
                     let _ = script(&mut Peer::new(stream), before);
-                    open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -71,6 +83,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.addr);
+        assert!(thread::panicking() || !self.broken.load(Ordering::SeqCst), "the script is wrong");
     }
 }
 
