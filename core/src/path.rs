@@ -110,15 +110,21 @@ pub fn below<'p>(path: &'p str, chroot: &str) -> Option<&'p str> {
 /// The reverse of [`below`]: what a path below `chroot` is called by whoever sees the whole tree.
 /// Paths are not checked; one that does not begin with a slash stays as it is.
 #[cfg(feature = "alloc")]
+#[inline]
 pub fn join<'p>(chroot: &str, path: &'p str) -> alloc::borrow::Cow<'p, str> {
     if chroot.is_empty() || !path.starts_with('/') {
         return path.into();
     }
+    whole(chroot, path).into()
+}
+
+#[cfg(feature = "alloc")]
+fn whole(chroot: &str, path: &str) -> alloc::string::String {
     let mut whole = alloc::string::String::from(chroot);
     if path != "/" {
         whole.push_str(path);
     }
-    whole.into()
+    whole
 }
 
 /// The machine's word.

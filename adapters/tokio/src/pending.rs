@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use zk_session::OpError;
+use zk_session::client::RawReply;
 use zk_session::owned::Answer;
 use zk_session::wire::{Data, OpCode, WireError};
 
@@ -17,7 +18,7 @@ use crate::line::Parcel;
 use crate::op::Node;
 use crate::shared::Shared;
 use crate::slots::{Failure, Taken};
-use crate::watch::Watch;
+use crate::watch::{Queue, Watch};
 
 /// The bytes of a path that need no heap.
 const SHORT: usize = 47;
@@ -54,7 +55,11 @@ impl Label {
 /// What came of a request, for its operation to take apart.
 #[derive(Debug)]
 pub struct Outcome<'s> {
-    taken: Taken<'s>,
+    result: Result<RawReply<'s>, Failure>,
+    /// What the reply lies in, if parts of it can be kept without a copy.
+    whole: Option<&'s Bytes>,
+    /// The watch that came with it; what is not taken out is removed.
+    watch: &'s mut Option<Arc<Queue>>,
     shared: &'s Arc<Shared>,
     view: Option<&'s Arc<str>>,
 }
@@ -62,15 +67,15 @@ pub struct Outcome<'s> {
 impl Outcome<'_> {
     /// Why there is no answer, if there is none.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        self.taken.result.as_ref().err().copied()
+        self.result.as_ref().err().copied()
     }
 
     /// The answer to getData and its kin. Large data is kept where it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn node(&self) -> Result<Node, ErrorKind> {
-        let Data { data, stat } = self.taken.result?.data().map_err(malformed)?;
+        let Data { data, stat } = self.result?.data().map_err(malformed)?;
         let data = data.unwrap_or_default();
-        let data = match self.taken.whole {
+        let data = match self.whole {
             None => Bytes::copy_from_slice(data),
             Some(whole) => whole.slice_ref(data),
         };
@@ -79,13 +84,13 @@ impl Outcome<'_> {
 
     /// The answer, if there is one and it is of the right kind.
     pub(crate) fn answer<T>(&self, take: impl FnOnce(Answer) -> Option<T>) -> Result<T, ErrorKind> {
-        let answer = Answer::from_raw(&self.taken.result?).map_err(malformed)?;
+        let answer = Answer::from_raw(&self.result?).map_err(malformed)?;
         take(answer).ok_or(ErrorKind::UnexpectedAnswer)
     }
 
     /// The watch that came with the answer; to be asked for when nothing can fail any more.
     pub(crate) fn watch(&mut self) -> Option<Watch> {
-        let queue = self.taken.watch.take()?;
+        let queue = self.watch.take()?;
         Some(Watch::new(queue, Arc::downgrade(self.shared), self.view.cloned()))
     }
 
@@ -218,6 +223,18 @@ impl<T> Pending<T> {
         }
     }
 
+    /// What the operation makes of what came.
+    #[inline(always)]
+    fn made(
+        &self,
+        result: Result<RawReply<'_>, Failure>,
+        whole: Option<&Bytes>,
+        watch: &mut Option<Arc<Queue>>,
+    ) -> Poll<Result<T, Error>> {
+        let (shared, view) = (&self.shared, self.view.as_ref());
+        (self.finish)(Outcome { result, whole, watch, shared, view }, self.op, &self.path)
+    }
+
     /// What becomes of a request that has no place where an answer would be.
     #[cold]
     fn unplaced(&self) -> Failure {
@@ -238,43 +255,45 @@ impl<T> Future for Pending<T> {
             return Poll::Pending;
         }
         let Place::At(place) = this.place else {
-            let taken = Taken { result: Err(this.unplaced()), whole: None, watch: &mut None };
-            let outcome = Outcome { taken, shared: &this.shared, view: None };
+            let result = Err(this.unplaced());
             this.place = Place::Taken;
-            return (this.finish)(outcome, this.op, &this.path);
+            return this.made(result, None, &mut None);
         };
         let mut guard = this.shared.lock();
         let inner = &mut *guard;
-        // Under the lock, where the answer is; it wakes and calls nobody.
-        let make = |taken: Taken<'_>| {
-            let outcome = Outcome { taken, shared: &this.shared, view: this.view.as_ref() };
-            (this.finish)(outcome, this.op, &this.path)
+        let Some((taken, mut watch)) = inner.slots.take(place, cx.waker()) else {
+            if std::mem::take(&mut this.unflushed) {
+                if this.timed {
+                    inner.signal();
+                } else {
+                    inner.flush(&this.shared.clock);
+                }
+            }
+            return Poll::Pending;
         };
-        match inner.slots.take(place, cx.waker(), inner.session.chroot(), make) {
-            Some((made, left)) => {
-                if let Some(queue) = left {
-                    inner.unwatch(&queue);
-                }
-                drop(guard);
-                (this.place, this.unflushed) = (Place::Taken, false);
-                made
+        (this.place, this.unflushed) = (Place::Taken, false);
+        // Under the lock, where the answer is; it wakes and calls nobody.
+        let chroot = inner.session.chroot();
+        let made = match taken {
+            Taken::Short(op, body) => {
+                this.made(Ok(RawReply::new(op, body, chroot)), None, &mut watch)
             }
-            None => {
-                if std::mem::take(&mut this.unflushed) {
-                    if this.timed {
-                        inner.signal();
-                    } else {
-                        inner.flush(&this.shared.clock);
-                    }
-                }
-                Poll::Pending
+            Taken::Long(op, whole) => {
+                this.made(Ok(RawReply::new(op, &whole, chroot)), Some(&whole), &mut watch)
             }
+            Taken::Failed(failure) => this.made(Err(failure), None, &mut watch),
+        };
+        if let Some(queue) = watch {
+            inner.unwatch(&queue);
         }
+        made
     }
 }
 
-impl<T> Drop for Pending<T> {
-    fn drop(&mut self) {
+impl<T> Pending<T> {
+    /// Nobody waits for the answer any more.
+    #[cold]
+    fn abandon(&mut self) {
         match std::mem::replace(&mut self.place, Place::Taken) {
             Place::At(place) => {
                 let mut inner = self.shared.lock();
@@ -296,6 +315,15 @@ impl<T> Drop for Pending<T> {
                 self.shared.lock().give_up_outside(limits, number);
             }
             Place::Failed(_) | Place::Taken => {}
+        }
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !matches!(self.place, Place::Taken) {
+            self.abandon();
         }
     }
 }

@@ -75,14 +75,12 @@ struct Slot {
     body: Vec<u8>,
 }
 
-/// An answer that is being taken.
-#[derive(Debug)]
-pub(crate) struct Taken<'s> {
-    pub(crate) result: Result<RawReply<'s>, Failure>,
-    /// What the reply lies in, if parts of it can be kept without a copy.
-    pub(crate) whole: Option<&'s Bytes>,
-    /// The watch that came with it; what is not taken out is removed.
-    pub(crate) watch: &'s mut Option<Arc<Queue>>,
+/// An answer that has been taken.
+pub(crate) enum Taken<'s> {
+    /// The body of the reply to such a request.
+    Short(OpCode, &'s [u8]),
+    Long(OpCode, Bytes),
+    Failed(Failure),
 }
 
 /// Whom an answer is for.
@@ -110,7 +108,7 @@ fn index(place: u32) -> usize {
 
 impl Slots {
     /// A place for the answer to a request; `queued` is its number in the line, if it is there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(&mut self, wish: Option<Arc<Queue>>, queued: Option<NonZeroU64>) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| self.another());
         if let Some(slot) = self.slots.get_mut(index(place)) {
@@ -187,7 +185,7 @@ impl Slots {
     }
 
     /// Puts an answer into its place, which waits for it; returns whom to wake.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer(
         &mut self,
         place: u32,
@@ -219,19 +217,15 @@ impl Slots {
         slot.waker.take()
     }
 
-    /// Hands out the answer if it is there, below the session's `chroot`; else the waker is
-    /// remembered. Returns what was made of it, and a watch that came with it and was not taken.
-    #[inline]
-    pub(crate) fn take<T>(
+    /// The answer and the watch that came with it, if it is there; else the waker is remembered.
+    #[inline(always)]
+    pub(crate) fn take(
         &mut self,
         place: u32,
         waker: &Waker,
-        chroot: &str,
-        with: impl FnOnce(Taken<'_>) -> T,
-    ) -> Option<(T, Option<Arc<Queue>>)> {
+    ) -> Option<(Taken<'_>, Option<Arc<Queue>>)> {
         let slot = self.slots.get_mut(index(place))?;
-        let watch = &mut slot.watch;
-        let (result, whole) = match &slot.state {
+        let taken = match &slot.state {
             State::Waiting => {
                 match &slot.waker {
                     Some(known) if known.will_wake(waker) => {}
@@ -239,18 +233,16 @@ impl Slots {
                 }
                 return None;
             }
-            State::Short(op) => (Ok(RawReply::new(*op, &slot.body, chroot)), None),
-            State::Long(op, whole) => (Ok(RawReply::new(*op, whole, chroot)), Some(whole)),
-            State::Failed(failure) => (Err(*failure), None),
+            State::Short(op) => Taken::Short(*op, &slot.body),
+            State::Long(op, whole) => Taken::Long(*op, whole.clone()),
+            State::Failed(failure) => Taken::Failed(*failure),
             // Its future knows better than to ask.
             State::Free | State::Abandoned => return None,
         };
-        let made = with(Taken { result, whole, watch });
         slot.state = State::Free;
-        let left = slot.watch.take();
         self.untaken = self.untaken.saturating_sub(1);
         self.free.push(place);
-        Some((made, left))
+        Some((taken, slot.watch.take()))
     }
 
     /// Whether the answer is there.

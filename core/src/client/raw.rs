@@ -57,6 +57,7 @@ impl<'a> RawReply<'a> {
     ///
     /// # Errors
     /// See [`RawReply`].
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn stat(&self) -> Result<Stat, WireError> {
         let stat = matches!(self.op, OpCode::Exists | OpCode::SetData | OpCode::SetAcl);
         Stat::read(&mut self.reader(stat)?)
@@ -66,6 +67,7 @@ impl<'a> RawReply<'a> {
     ///
     /// # Errors
     /// See [`RawReply`].
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn data(&self) -> Result<Data<'a>, WireError> {
         Data::read(&mut self.reader(matches!(self.op, OpCode::GetData | OpCode::Reconfig))?)
     }
@@ -95,6 +97,7 @@ impl<'a> RawReply<'a> {
         Ok(Reply::decode(self.op, self.body)?.below(self.chroot))
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn reader(&self, is_such: bool) -> Result<Reader<'a>, WireError> {
         match is_such {
             true => Ok(Reader::new(self.body)),

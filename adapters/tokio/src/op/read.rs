@@ -123,6 +123,8 @@ impl sealed::Operation for Get<'_> {
         lend(&Request::get_data(&path::join(view, self.0), watch))
     }
 
+    // Into the future's result at once: it is too large to be handed on.
+    #[inline(always)]
     fn finish(outcome: &mut Outcome<'_>) -> Result<Node, ErrorKind> {
         outcome.node()
     }
