@@ -1,7 +1,9 @@
 //! The handle of a session.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -143,17 +145,11 @@ impl Client {
     /// [`ErrorKind::ConnectTimeout`] after `patience`, or [`ErrorKind::Submit`] if the session is
     /// over.
     pub async fn wait_connected(&self, patience: Duration) -> Result<(), Error> {
-        let mut states = self.states();
-        let connected = tokio::time::timeout(patience, async {
-            // An error tells that the session is over.
-            let _ = states.wait_for(|state| state.is_connected() || state.is_final()).await;
-        });
+        let shared = self.shared();
+        let connected = |state: KeeperState| state.is_connected() || state.is_final();
         // Whether it was in time shows in the state.
-        let _ = connected.await;
-        // Thousands of sessions that are opened one after the other need one channel for this.
-        drop(states);
-        let mut inner = self.shared().lock();
-        inner.listeners.shrink();
+        let _ = tokio::time::timeout(patience, Look::until(shared, connected)).await;
+        let inner = shared.lock();
         if let Some(failure) = inner.failure() {
             return Err(Error::new(failure.into()));
         }
@@ -287,24 +283,58 @@ impl Client {
     /// [`ErrorKind::NoRuntime`] if the session's runtime was shut down. Closing a session that is
     /// over is none.
     pub async fn close(&self) -> Result<(), Error> {
-        let mut transitions = {
-            let mut inner = self.shared().lock();
-            match inner.failure() {
-                Some(Failure::NoRuntime) => return Err(Error::new(ErrorKind::NoRuntime)),
-                Some(_) => return Ok(()),
-                None => {}
-            }
-            Transitions(inner.subscribe())
-        };
-        self.handle.begin_close();
-        let mut confirmed = true;
-        while let Some(transition) = transitions.next().await {
-            confirmed = transition.cause != Cause::ClosedUnconfirmed;
-        }
         match self.shared().lock().failure() {
+            Some(Failure::NoRuntime) => return Err(Error::new(ErrorKind::NoRuntime)),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        self.handle.begin_close();
+        Look::until(self.shared(), |_| false).await;
+        let inner = self.shared().lock();
+        match inner.failure() {
             Some(Failure::NoRuntime) => Err(Error::new(ErrorKind::NoRuntime)),
-            _ if confirmed => Ok(()),
-            _ => Err(Error::new(ErrorKind::CloseUnconfirmed)),
+            _ if inner.session.why().is_some_and(|why| why.cause == Cause::ClosedUnconfirmed) => {
+                Err(Error::new(ErrorKind::CloseUnconfirmed))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A future that ends with the session, or when its state is as is waited for.
+struct Look<'a, F> {
+    shared: &'a Shared,
+    is_so: F,
+    number: Option<u64>,
+}
+
+impl<'a, F: Fn(KeeperState) -> bool + Unpin> Look<'a, F> {
+    const fn until(shared: &'a Shared, is_so: F) -> Self {
+        Self { shared, is_so, number: None }
+    }
+}
+
+impl<F: Fn(KeeperState) -> bool + Unpin> Future for Look<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.shared.lock();
+        if inner.is_over() || (self.is_so)(inner.session.state()) {
+            return Poll::Ready(());
+        }
+        let number = inner.listeners.look(self.number, cx.waker());
+        drop(inner);
+        self.number = Some(number);
+        Poll::Pending
+    }
+}
+
+impl<F> Drop for Look<'_, F> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            if let Some(listeners) = self.shared.lock().listeners.there_mut() {
+                listeners.look_away(number);
+            }
         }
     }
 }

@@ -19,46 +19,51 @@ pub(crate) type Dialling = Pin<Box<dyn Future<Output = io::Result<Transport>> + 
 /// A host that is being asked.
 pub(crate) type Probing = Pin<Box<dyn Future<Output = ProbeAnswer> + Send>>;
 
-/// Opens a transport to one of the host's addresses; names are resolved afresh every time.
+/// Opens a transport to one of the host's addresses; names are resolved afresh every time. Whoever
+/// dials gives up at the deadline.
 pub(crate) fn dial(
-    name: String,
+    name: &str,
     port: u16,
     layer: Option<Arc<dyn Layer>>,
     deadline: Instant,
 ) -> Dialling {
+    if let (Ok(address), None) = (name.parse::<IpAddr>(), &layer) {
+        return Box::pin(async move { open((address, port).into()).await.map(Transport::Tcp) });
+    }
+    let name = name.to_owned();
     Box::pin(async move {
-        let tcp = timeout_at(deadline, connect(&name, port, deadline)).await??;
-        match layer {
-            None => Ok(Transport::Tcp(tcp)),
-            Some(layer) => {
-                let stream = timeout_at(deadline, layer.wrap(tcp, &name)).await??;
-                Ok(Transport::Layered(stream))
-            }
-        }
+        let tcp = connect(&name, port, deadline).await?;
+        Ok(match layer {
+            None => Transport::Tcp(tcp),
+            Some(layer) => Transport::Layered(layer.wrap(tcp, &name).await?),
+        })
     })
 }
 
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
 async fn connect(name: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = match name.parse::<IpAddr>() {
+    let mut addresses: Vec<SocketAddr> = match name.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => lookup_host((name, port)).await?.collect(),
     };
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let count = addresses.len();
+    let Some(last) = addresses.pop() else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    };
+    let count = addresses.len() + 1;
     for (at, address) in addresses.into_iter().enumerate() {
         // A silent address leaves the others their share of the time.
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(count - at).unwrap_or(u32::MAX);
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                tcp.set_nodelay(true)?;
-                return Ok(tcp);
-            }
-            Ok(Err(error)) => failure = error,
-            Err(late) => failure = late.into(),
+        if let Ok(Ok(tcp)) = timeout_at(Instant::now() + share, open(address)).await {
+            return Ok(tcp);
         }
     }
-    Err(failure)
+    open(last).await
 }
 
 /// Asks a host whether it can write; the session waits no longer than the deadline either.
@@ -71,7 +76,7 @@ pub(crate) fn probe(
     Box::pin(async move {
         let mut answer = Vec::new();
         let asked = timeout_at(deadline, async {
-            let mut stream: Box<dyn Stream> = match dial(name, port, layer, deadline).await? {
+            let mut stream: Box<dyn Stream> = match dial(&name, port, layer, deadline).await? {
                 Transport::Tcp(tcp) => Box::new(tcp),
                 Transport::Layered(stream) => stream,
             };

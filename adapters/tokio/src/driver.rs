@@ -155,10 +155,9 @@ impl Driver {
 
     fn start_dialling(&self, inner: &Inner, host: HostIndex) -> Option<Errand> {
         let named = inner.session.host(host)?;
-        let (name, port, layer) =
-            (named.name.to_owned(), named.port, self.shared.setup().layer.clone());
+        let layer = self.shared.setup().layer.clone();
         let deadline = self.shared.clock.instant(inner.session.poll_timeout()?);
-        Some(Errand::Dial(host, dial(name, port, layer, deadline)))
+        Some(Errand::Dial(host, dial(named.name, named.port, layer, deadline)))
     }
 
     /// Asks the host that the session wants to be asked whether it can write.
@@ -306,7 +305,7 @@ fn note<T>(trouble: &mut Trouble, done: &io::Result<T>) {
 /// Has the task run again once the runtime has looked at its clock and its sockets: a task that merely
 /// wakes itself runs dozens of times between two looks, and under a flood that adds up.
 #[cold]
-fn later(cx: &mut Context<'_>) {
+pub(crate) fn later(cx: &mut Context<'_>) {
     let turn = std::pin::pin!(tokio::task::yield_now());
     let _: Poll<()> = turn.poll(cx);
 }

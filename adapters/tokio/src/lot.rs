@@ -16,7 +16,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clock::Clock;
-use crate::driver::{Alone, Driver, Next, Whose};
+use crate::driver::{Alone, Driver, Next, Whose, later};
 
 /// What the sessions of a runtime and the task that attends to them share.
 #[derive(Default)]
@@ -85,6 +85,10 @@ impl Lot {
 /// How many sessions are seen to before other tasks get their turn.
 const AT_A_TIME: usize = 32;
 
+/// How long the task stays when everybody has left, in milliseconds: who opens and closes sessions one
+/// after the other has it started once.
+const LINGERS: u64 = 250;
+
 /// No time that will come.
 const NEVER: u64 = u64::MAX;
 
@@ -94,7 +98,7 @@ struct Seat {
     due: u64,
 }
 
-/// The task: there as long as somebody is seated.
+/// The task: there as long as somebody is seated, and a moment longer.
 struct Attendant {
     lot: Arc<Lot>,
     seats: Vec<Seat>,
@@ -104,6 +108,9 @@ struct Attendant {
     clock: Clock,
     /// Nobody's time comes before.
     next: u64,
+    /// When to go, if nobody comes.
+    leave_at: u64,
+    /// It may fire too early, never too late.
     timer: Pin<Box<Sleep>>,
     gone: bool,
 }
@@ -121,6 +128,7 @@ impl Attendant {
             queue: VecDeque::new(),
             clock: Clock::new(),
             next: NEVER,
+            leave_at: NEVER,
             timer: Box::pin(sleep_until(Instant::now())),
             gone: false,
         }
@@ -136,6 +144,9 @@ impl Attendant {
         self.queue.extend(bell.rung.drain(..).map(|seat| (seat, false)));
         let arrivals = std::mem::take(&mut bell.arrivals);
         drop(bell);
+        if !arrivals.is_empty() {
+            self.leave_at = NEVER;
+        }
         for driver in arrivals {
             let seat = self.free.pop().unwrap_or_else(|| {
                 self.seats.push(Seat { driver: None, due: NEVER });
@@ -150,8 +161,7 @@ impl Attendant {
     }
 
     /// Queues those whose time has come.
-    fn tell_time(&mut self) {
-        let now = self.clock.now().as_millis();
+    fn tell_time(&mut self, now: u64) {
         if now < self.next {
             return;
         }
@@ -201,14 +211,34 @@ impl Attendant {
         Some(driver)
     }
 
-    /// Goes if nobody is there; says whether it does.
-    fn go(&mut self) -> bool {
+    /// Goes if nobody has come for a while; says whether it does.
+    fn go(&mut self, now: u64) -> bool {
+        if self.free.len() < self.seats.len() {
+            return false;
+        }
+        if now < self.leave_at {
+            self.leave_at = self.leave_at.min(now.saturating_add(LINGERS));
+            return false;
+        }
         let mut bell = self.lot.bell();
         self.gone = bell.arrivals.is_empty();
         if self.gone {
             *bell = Bell::default();
         }
         self.gone
+    }
+
+    /// Waits for the time that somebody is to be told next; ready if it has come.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.next.min(self.leave_at);
+        if due == NEVER {
+            return Poll::Pending;
+        }
+        let due = self.clock.instant(zk_session::Instant::from_millis(due));
+        if self.timer.is_elapsed() || self.timer.deadline() > due {
+            self.timer.as_mut().reset(due);
+        }
+        self.timer.as_mut().poll(cx)
     }
 }
 
@@ -217,28 +247,22 @@ impl Future for Attendant {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let now = this.clock.now().as_millis();
         this.look(cx);
-        this.tell_time();
+        this.tell_time(now);
         for _ in 0..AT_A_TIME {
             let Some((seat, time_has_come)) = this.queue.pop_front() else { break };
             this.see_to(seat, time_has_come);
         }
         if this.queue.is_empty() {
-            if this.free.len() == this.seats.len() && this.go() {
+            if this.go(now) {
                 return Poll::Ready(());
             }
-            if this.next == NEVER {
-                return Poll::Pending;
-            }
-            let due = this.clock.instant(zk_session::Instant::from_millis(this.next));
-            if this.timer.is_elapsed() || this.timer.deadline() != due {
-                this.timer.as_mut().reset(due);
-            }
-            if this.timer.as_mut().poll(cx).is_pending() {
+            if this.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        later(cx);
         Poll::Pending
     }
 }

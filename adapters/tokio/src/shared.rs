@@ -460,7 +460,8 @@ impl Inner {
             watches.tell(state, &mut self.wakes);
         }
         let listeners = self.listeners.there_mut();
-        if !Observer::LISTENS && listeners.is_none() {
+        let subscribed = listeners.map(|listeners| listeners.show(state, &mut self.wakes));
+        if !Observer::LISTENS && subscribed != Some(true) {
             return;
         }
         let session = &self.session;
@@ -476,7 +477,7 @@ impl Inner {
             why: session.why().copied(),
         };
         self.observer.changed(&transition);
-        if let Some(listeners) = listeners {
+        if let Some(listeners) = self.listeners.there_mut() {
             listeners.tell(&transition, &mut self.wakes);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -85,6 +86,8 @@ impl Subscriber {
 pub(crate) struct Listeners {
     latest: Option<watch::Sender<KeeperState>>,
     subscribers: Vec<Weak<Subscriber>>,
+    /// Futures that look at the state themselves, by their numbers.
+    lookers: Vec<(u64, Waker)>,
 }
 
 impl Listeners {
@@ -100,20 +103,47 @@ impl Listeners {
         subscriber
     }
 
-    /// Tells them; adds whom to wake.
+    /// A future is to be woken when the state changes; its number, the one that it has if there is.
+    pub(crate) fn look(&mut self, number: Option<u64>, waker: &Waker) -> u64 {
+        let known = self.lookers.iter_mut().find(|(known, _)| Some(*known) == number);
+        if let Some((number, known)) = known {
+            known.clone_from(waker);
+            return *number;
+        }
+        // Some keep theirs that are no longer here.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        self.lookers.push((number, waker.clone()));
+        number
+    }
+
+    /// A future waits no longer.
+    pub(crate) fn look_away(&mut self, number: u64) {
+        self.lookers.retain(|(known, _)| *known != number);
+    }
+
+    /// What the state is now; adds whom to wake. Whether there are subscribers to
+    /// [tell](Self::tell) more.
+    pub(crate) fn show(&mut self, state: KeeperState, wakes: &mut Vec<Waker>) -> bool {
+        wakes.extend(self.lookers.drain(..).map(|(_, waker)| waker));
+        if let Some(latest) = &self.latest {
+            latest.send_replace(state);
+        }
+        !self.subscribers.is_empty()
+    }
+
+    /// Tells the subscribers; adds whom to wake.
     pub(crate) fn tell(&mut self, transition: &Transition, wakes: &mut Vec<Waker>) {
         self.subscribers.retain(|weak| {
             let Some(subscriber) = weak.upgrade() else { return false };
             wakes.extend(subscriber.push(transition.clone()));
             true
         });
-        if let Some(latest) = &self.latest {
-            latest.send_replace(transition.state);
-        }
     }
 
     /// Nothing follows; those of the channel learn it from its end.
     pub(crate) fn end(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.lookers.drain(..).map(|(_, waker)| waker));
         for subscriber in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
             wakes.extend(subscriber.end());
         }
@@ -121,7 +151,8 @@ impl Listeners {
 
     /// Whether nobody listens.
     pub(crate) fn is_unused(&self) -> bool {
-        self.latest.as_ref().is_none_or(|latest| latest.receiver_count() == 0)
+        self.lookers.is_empty()
+            && self.latest.as_ref().is_none_or(|latest| latest.receiver_count() == 0)
             && self.subscribers.iter().all(|weak| weak.strong_count() == 0)
     }
 }
