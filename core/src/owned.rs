@@ -116,6 +116,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`WireError`] if the bytes are not such a body.
+    #[inline]
     pub fn from_raw(reply: &RawReply<'_>) -> Result<Self, WireError> {
         Ok(match reply.op() {
             OpCode::GetData => {

@@ -144,7 +144,7 @@ impl Events {
         }
         // What this thread reads comes to its queue as well.
         let next = |inner: &mut Inner| {
-            inner.pull_events(None);
+            inner.pull_events();
             self.queue.next()
         };
         match self.shared.lead(self.shared.lock(), next) {

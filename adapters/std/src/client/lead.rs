@@ -29,7 +29,7 @@ const MORE_BYTES: usize = 128 * 1024;
 const GRACE: Duration = Duration::from_millis(1);
 
 /// How many such moments it leaves the socket to threads that ask, and take answers, and read nothing.
-const PATIENCE: u8 = 8;
+const PATIENCE: u8 = 20;
 
 /// What it takes to read; whoever reads has it.
 #[derive(Debug, Default)]
@@ -91,24 +91,24 @@ impl Shared {
         };
         inner.reader = Some(reader);
         inner.lead.give_way();
-        if inner.has_news() || inner.slots.has_waiters() || inner.lead.stands_by {
+        if inner.lead.stands_by {
+            inner.lead.stands_by = false;
+            self.standby.notify_one();
+        }
+        if inner.has_news() || inner.slots.has_waiters() {
             inner = self.step_down(inner);
         }
         found.ok_or(inner)
     }
 
-    /// Whoever has read tells the others, and leaves the socket to them.
+    /// Whoever has read tells the others what has come, and leaves the socket to them.
     #[cold]
     fn step_down<'a>(&'a self, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        let mut inner = self.deliver(inner);
-        let stands_by = std::mem::take(&mut inner.lead.stands_by);
+        let inner = self.deliver(inner);
         let heir = inner.slots.next_waiter();
         drop(inner);
         if let Some(heir) = heir {
             heir.unpark();
-        }
-        if stands_by {
-            self.standby.notify_one();
         }
         self.lock()
     }
@@ -203,7 +203,7 @@ impl Inner {
         while !bytes.is_empty() && self.session.poll_link() == Link::Up {
             let taken = self.session.handle_bytes(now, bytes);
             if taken < bytes.len() {
-                self.pull_events(None);
+                self.pull_events();
             }
             if taken == 0 {
                 return;

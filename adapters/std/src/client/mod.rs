@@ -327,6 +327,7 @@ impl Client {
     }
 
     /// Waits until the session takes the request.
+    #[inline(always)]
     fn queue(
         &self,
         request: &Request<'_>,

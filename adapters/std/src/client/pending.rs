@@ -16,11 +16,11 @@ use zk_session::owned::Answer;
 pub struct Pending {
     shared: Arc<Shared>,
     /// The answer's place; `None` once taken.
-    place: Option<usize>,
+    place: Option<u64>,
 }
 
 impl Pending {
-    pub(super) const fn new(shared: Arc<Shared>, place: usize) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, place: u64) -> Self {
         Self { shared, place: Some(place) }
     }
 
@@ -30,24 +30,22 @@ impl Pending {
     /// # Errors
     /// [`OpError`].
     pub fn wait(mut self) -> Result<Answer, OpError> {
-        let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
+        let mut answer = Err(OpError::SessionClosed);
+        let Some(place) = self.place.take() else { return answer };
         let mut inner = self.shared.lock();
         inner.lead.asks();
-        match inner.take(place) {
-            Some(answer) => {
-                if inner.has_news() {
-                    drop(self.shared.deliver(inner));
-                }
-                answer
-            }
-            None => self.shared.wait_for(inner, place),
+        if !inner.take(place, &mut answer) {
+            self.shared.wait_for(inner, place, &mut answer);
+        } else if inner.has_news() {
+            drop(self.shared.deliver(inner));
         }
+        answer
     }
 
     /// Whether the answer is there, so that [`wait`](Self::wait) would not wait.
     pub fn is_ready(&self) -> bool {
         self.place.is_none_or(|place| {
-            let inner = self.shared.deliver(self.shared.lock());
+            let mut inner = self.shared.deliver(self.shared.lock());
             inner.slots.is_answered(place)
         })
     }
@@ -56,15 +54,21 @@ impl Pending {
 impl Shared {
     /// Waits for the answer in a place.
     #[inline(never)]
-    fn wait_for(&self, inner: MutexGuard<'_, Inner>, place: usize) -> Result<Answer, OpError> {
+    fn wait_for(
+        &self,
+        inner: MutexGuard<'_, Inner>,
+        place: u64,
+        answer: &mut Result<Answer, OpError>,
+    ) {
         let mut inner = self.write_out(inner);
         loop {
-            match self.lead(inner, |inner| inner.take(place)) {
-                Ok(answer) => return answer,
+            match self.lead(inner, |inner| inner.take(place, answer).then_some(())) {
+                Ok(()) => return,
                 Err(guard) => inner = guard,
             }
-            if let Some(answer) = inner.take(place) {
-                return answer;
+            if inner.take(place, answer) {
+                drop(self.deliver(inner));
+                return;
             }
             // Whoever reads knows of this thread from here on.
             inner.slots.park(place, thread::current());
@@ -73,14 +77,21 @@ impl Shared {
             inner = self.lock();
         }
     }
+
+    /// Nobody will ask for the answer in a place.
+    #[cold]
+    fn abandon(&self, place: u64) {
+        let mut inner = self.lock();
+        inner.slots.abandon(place);
+        drop(self.write_out(inner));
+    }
 }
 
 impl Drop for Pending {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            let mut inner = self.shared.lock();
-            inner.slots.abandon(place);
-            drop(self.shared.write_out(inner));
+        if let Some(place) = self.place {
+            self.shared.abandon(place);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use zk_session::client::{ClientSession, Event, Link};
+use zk_session::client::{Cause, ClientSession, Event, HostIndex, KeeperState, Link, RawReply};
 use zk_session::owned::Answer;
 use zk_session::{Machine, OpError};
 
@@ -176,7 +176,7 @@ impl Shared {
 
     /// Delivers every event there is, wakes whom they concern and sends what they have led to.
     pub(crate) fn deliver<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        inner.pull_events(None);
+        inner.pull_events();
         if inner.session.poll_link() == Link::Down {
             // Whoever reads wakes up when the stream is shut down under it.
             hang_up(inner.stream.take());
@@ -232,73 +232,109 @@ pub(super) fn hang_up(stream: Option<Arc<Stream>>) {
     }
 }
 
+/// What is told to subscribers.
+enum News {
+    State(KeeperState, Cause),
+    Told(SessionEvent),
+}
+
+impl News {
+    #[cold]
+    fn of(event: &Event<'_, RawReply<'_>>) -> Option<Self> {
+        match event {
+            Event::State { state, cause } => Some(Self::State(*state, *cause)),
+            Event::WatchesLost { .. } => Some(Self::Told(SessionEvent::WatchesLost)),
+            Event::Notification { kind, path } => {
+                let path = (*path).to_owned();
+                Some(Self::Told(SessionEvent::Notification { kind: *kind, path }))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Inner {
     /// Whether this is the session's transport.
     pub(crate) fn is_current(&self, stream: &Arc<Stream>) -> bool {
         self.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream))
     }
 
-    /// Pulls events and hands each to whom it concerns; returns the answer that is wanted, and pulls
-    /// no more once it has that, unless others are waiting: what is left lies where it will be
-    /// decoded. Never waits for the application.
-    pub(crate) fn pull_events(&mut self, wanted: Option<usize>) -> Option<Result<Answer, OpError>> {
-        let others = !self.subscribers.is_empty() || self.slots.has_waiters() || self.watching > 0;
-        let mut found = None;
-        let mut host = self.session.current_host();
+    /// Pulls every event and hands it to whom it concerns. Never waits for the application.
+    pub(crate) fn pull_events(&mut self) {
+        self.pull(u64::MAX, &mut Err(OpError::SessionClosed));
+        if self.session.poll_timeout().is_none() {
+            for queue in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
+                queue.end();
+            }
+        }
+    }
+
+    /// Pulls events until the answer to a request is there, which then is the caller's; and goes on
+    /// if there are others to be told: what is left lies where it will be decoded. Says whether it
+    /// has come.
+    #[inline]
+    fn pull(&mut self, wanted: u64, to: &mut Result<Answer, OpError>) -> bool {
+        let mut found = false;
+        let host = self.session.current_host();
         while let Some(event) = self.session.poll_raw() {
-            let told = match event {
+            let news = match event {
                 Event::Reply { xid, result, .. } => {
                     let Some(place) = self.slots.answered(xid) else { continue };
-                    if wanted == Some(place) {
+                    if place == wanted {
                         self.slots.release(place);
-                        if !others {
-                            return Some(decoded(result));
+                        *to = decoded(result);
+                        found = true;
+                        if self.subscribers.is_empty()
+                            && !self.slots.has_waiters()
+                            && self.watching == 0
+                        {
+                            break;
                         }
-                        found = Some(decoded(result));
                     } else if let Some(thread) = self.slots.fill(place, result) {
                         self.wakes.push(thread);
                     }
                     continue;
                 }
                 Event::Notification { .. } if self.subscribers.is_empty() => continue,
-                Event::Notification { kind, path } => {
-                    SessionEvent::Notification { kind, path: path.to_owned() }
-                }
-                Event::State { state, cause } => {
-                    self.state_changed = true;
-                    let session = &self.session;
-                    let transition = Transition {
-                        state,
-                        cause,
-                        host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
-                        session_id: session.session_id(),
-                        timeout: Duration::from_millis(session.timeout().as_millis()),
-                        at: Instant::now(),
-                    };
-                    log::debug!("session {}: {state:?}, {cause}", transition.session_id);
-                    host = session.current_host();
-                    SessionEvent::State(transition)
-                }
-                Event::WatchesLost { .. } => SessionEvent::WatchesLost,
-                _ => continue,
+                other => News::of(&other),
             };
-            self.publish(told);
-        }
-        if self.session.poll_timeout().is_none() {
-            for queue in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
-                queue.end();
-            }
+            self.tell(news, host);
         }
         found
     }
 
-    /// The answer in a place, if it has come.
+    /// Tells the subscribers what has happened; `host` is the one that was current before.
+    #[cold]
+    fn tell(&mut self, news: Option<News>, host: HostIndex) {
+        let told = match news {
+            None => return,
+            Some(News::Told(event)) => event,
+            Some(News::State(state, cause)) => {
+                self.state_changed = true;
+                let session = &self.session;
+                let transition = Transition {
+                    state,
+                    cause,
+                    host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
+                    session_id: session.session_id(),
+                    timeout: Duration::from_millis(session.timeout().as_millis()),
+                    at: Instant::now(),
+                };
+                log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+                SessionEvent::State(transition)
+            }
+        };
+        self.publish(told);
+    }
+
+    /// The answer in a place, if it has come: then it is the caller's.
     #[inline]
-    pub(crate) fn take(&mut self, place: usize) -> Option<Result<Answer, OpError>> {
+    pub(crate) fn take(&mut self, place: u64, to: &mut Result<Answer, OpError>) -> bool {
         if self.slots.is_answered(place) {
-            return self.slots.take(place, self.session.chroot());
+            *to = self.slots.take(place, self.session.chroot());
+            return true;
         }
-        self.pull_events(Some(place))
+        self.pull(place, to)
     }
 
     /// Whether what has been pulled is still to be told to others.

@@ -1,11 +1,11 @@
 //! Answers on their way to the threads that wait for them.
 //!
 //! The thread that waits decodes its answer where the session has received it. An answer that is in
-//! the way of another's is copied as it came, into memory that its slot keeps from one answer to the
-//! next, and decoded by its own thread all the same: what an application holds is allocated and freed
-//! by one thread, which allocators are quick at, and to read for others takes no longer than a copy.
+//! the way of another's is copied as it came, into memory that is kept from one answer to the next,
+//! and decoded by its own thread all the same: what an application holds is allocated and freed by
+//! one thread, which allocators are quick at, and to read for others takes no longer than a copy.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::thread::Thread;
 
 use zk_session::OpError;
@@ -16,153 +16,228 @@ use zk_session::wire::{OpCode, Xid};
 /// The longest body that is kept undecoded. Of a longer one the copy would cost more than the rest.
 const RAW_BYTES: usize = 1024;
 
-/// How many slots an idle session keeps.
-const KEPT: usize = 16;
+/// How many slots there are at the most before answers that nobody takes are put aside.
+const MANY: usize = 4096;
 
 /// Places for the answers to requests, each from its request until its answer is taken.
+///
+/// A place is the number of the request. Answers come in the order of the requests and are mostly
+/// taken so: all that is not taken lies in one row, with the requests in flight at its end.
 #[derive(Default)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
-    /// Requests in flight, oldest first.
-    order: VecDeque<(Xid, usize)>,
+    row: VecDeque<Slot>,
+    /// The place of the row's first slot.
+    first: u64,
+    /// The place of the oldest request in flight.
+    oldest: u64,
+    /// Answers that were not taken for so long that the row has gone on without them.
+    aside: BTreeMap<u64, State>,
+    /// Memory for the bodies of answers.
+    bodies: Vec<Vec<u8>>,
     /// How many threads are parked for answers.
     parked: usize,
 }
 
-#[derive(Default)]
 struct Slot {
+    xid: Xid,
     state: State,
-    /// The body of an answer that is [`State::Raw`]; else memory for the next one.
-    body: Vec<u8>,
 }
 
-#[derive(Default)]
 enum State {
-    #[default]
-    Free,
     /// Not answered; this thread is parked for it, if any.
     Pending(Option<Thread>),
-    /// Nobody will ask.
+    /// Not answered, and nobody will ask.
     Abandoned,
-    /// The successful answer to such a request; the slot has its body.
-    Raw(OpCode),
+    /// The successful answer to such a request: its body.
+    Raw(OpCode, Vec<u8>),
     /// Answered with no body, or one that is too long to be copied twice.
     Answered(Box<Result<Answer, OpError>>),
+    /// Answered and taken.
+    Taken,
+}
+
+impl State {
+    const fn is_in_flight(&self) -> bool {
+        matches!(self, Self::Pending(_) | Self::Abandoned)
+    }
 }
 
 impl Slots {
     /// A place for the answer to a request.
     #[inline]
-    pub(crate) fn open(&mut self, xid: Xid) -> usize {
-        let place = self.free.pop().unwrap_or_else(|| self.grow());
-        self.put(place, State::Pending(None));
-        self.order.push_back((xid, place));
-        place
+    pub(crate) fn open(&mut self, xid: Xid) -> u64 {
+        if self.row.len() == self.row.capacity() {
+            self.make_room();
+        }
+        self.row.push_back(Slot { xid, state: State::Pending(None) });
+        self.end() - 1
     }
 
+    /// The place of the next request.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.first + self.row.len() as u64
+    }
+
+    /// Before the row grows far, answers that nobody takes are put aside.
     #[cold]
-    fn grow(&mut self) -> usize {
-        self.slots.push(Slot::default());
-        self.slots.len() - 1
-    }
-
-    /// Whether a single request is in flight.
-    pub(crate) fn has_one(&self) -> bool {
-        self.order.len() == 1
+    fn make_room(&mut self) {
+        if self.row.len() >= MANY {
+            while self.first < self.oldest {
+                let Some(slot) = self.row.pop_front() else { break };
+                if !matches!(slot.state, State::Taken) {
+                    self.aside.insert(self.first, slot.state);
+                }
+                self.first += 1;
+            }
+        }
     }
 
     /// Whether no request is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.order.is_empty()
+        self.oldest == self.end()
+    }
+
+    /// Whether a single request is in flight.
+    #[inline]
+    pub(crate) fn has_one(&self) -> bool {
+        self.oldest + 1 == self.end()
+    }
+
+    #[inline]
+    fn slot(&mut self, place: u64) -> Option<&mut Slot> {
+        let at = place.checked_sub(self.first)?;
+        self.row.get_mut(usize::try_from(at).ok()?)
     }
 
     /// The place of a request that is answered, and in flight no more.
     #[inline]
-    pub(crate) fn answered(&mut self, xid: Xid) -> Option<usize> {
-        match self.order.pop_front() {
-            Some((oldest, place)) if oldest == xid => Some(place),
-            Some(oldest) => self.answered_early(oldest, xid),
-            None => None,
+    pub(crate) fn answered(&mut self, xid: Xid) -> Option<u64> {
+        let place = self.oldest;
+        if self.slot(place)?.xid != xid {
+            return self.answered_early(xid);
         }
+        self.oldest += 1;
+        self.skip_answered();
+        Some(place)
+    }
+
+    /// What was answered early is not in flight any more.
+    #[inline]
+    fn skip_answered(&mut self) {
+        let oldest = self.oldest;
+        if self.slot(oldest).is_some_and(|slot| !slot.state.is_in_flight()) {
+            self.skip_all_answered();
+        }
+    }
+
+    #[cold]
+    fn skip_all_answered(&mut self) {
+        let mut place = self.oldest;
+        while self.slot(place).is_some_and(|slot| !slot.state.is_in_flight()) {
+            place += 1;
+        }
+        self.oldest = place;
     }
 
     /// Answers come in order, but for those of auth packets.
     #[cold]
-    fn answered_early(&mut self, oldest: (Xid, usize), xid: Xid) -> Option<usize> {
-        self.order.push_front(oldest);
-        let at = self.order.iter().position(|(open, _)| *open == xid)?;
-        self.order.remove(at).map(|(_, place)| place)
+    fn answered_early(&self, xid: Xid) -> Option<u64> {
+        let from = usize::try_from(self.oldest - self.first).ok()?;
+        let at = self.row.iter().skip(from).position(|slot| slot.xid == xid)?;
+        Some(self.oldest + at as u64)
     }
 
     /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
     pub(crate) fn fill(
         &mut self,
-        place: usize,
+        place: u64,
         result: Result<RawReply<'_>, OpError>,
     ) -> Option<Thread> {
-        let slot = self.slots.get_mut(place)?;
-        let State::Pending(thread) = &mut slot.state else {
+        if !matches!(self.slot(place)?.state, State::Pending(_)) {
             self.release(place);
             return None;
-        };
-        let thread = thread.take();
-        self.parked -= usize::from(thread.is_some());
-        slot.state = match result {
+        }
+        let state = match result {
             Ok(reply) if reply.body().len() <= RAW_BYTES => {
-                slot.body.clear();
-                slot.body.extend_from_slice(reply.body());
-                State::Raw(reply.op())
+                let mut body = self.bodies.pop().unwrap_or_default();
+                body.extend_from_slice(reply.body());
+                State::Raw(reply.op(), body)
             }
             result => State::Answered(Box::new(decoded(result))),
         };
-        thread
-    }
-
-    /// Frees a place, for whoever takes its answer from where it has been received.
-    #[inline]
-    pub(crate) fn release(&mut self, place: usize) {
-        if let Some(slot) = self.slots.get_mut(place) {
-            if let State::Pending(Some(_)) = std::mem::take(&mut slot.state) {
+        match std::mem::replace(&mut self.slot(place)?.state, state) {
+            State::Pending(Some(thread)) => {
                 self.parked -= 1;
+                Some(thread)
             }
+            _ => None,
         }
-        self.free.push(place);
     }
 
-    /// The answer, if it is there; `chroot` is the session's.
+    /// Frees the place of an answer that is taken, or that nobody will take.
     #[inline]
-    pub(crate) fn take(&mut self, place: usize, chroot: &str) -> Option<Result<Answer, OpError>> {
-        let slot = self.slots.get_mut(place)?;
-        let op = match slot.state {
-            State::Raw(op) => op,
-            State::Pending(_) => return None,
-            _ => return Some(self.take_answered(place)),
-        };
-        slot.state = State::Free;
-        self.free.push(place);
-        Some(decoded(Ok(RawReply::new(op, &slot.body, chroot))))
+    pub(crate) fn release(&mut self, place: u64) {
+        if place != self.first {
+            return self.release_within(place);
+        }
+        if let Some(Slot { state: State::Pending(Some(_)), .. }) = self.row.pop_front() {
+            self.parked -= 1;
+        }
+        self.first += 1;
+        if let Some(Slot { state: State::Taken, .. }) = self.row.front() {
+            self.close_up();
+        }
     }
 
     #[cold]
-    fn take_answered(&mut self, place: usize) -> Result<Answer, OpError> {
-        let Some(slot) = self.slots.get_mut(place) else { return Err(OpError::SessionClosed) };
-        match std::mem::take(&mut slot.state) {
-            State::Answered(answer) => {
-                self.free.push(place);
-                *answer
+    fn release_within(&mut self, place: u64) {
+        if let Some(slot) = self.slot(place) {
+            if let State::Pending(Some(_)) = std::mem::replace(&mut slot.state, State::Taken) {
+                self.parked -= 1;
             }
-            other => {
-                slot.state = other;
-                Err(OpError::SessionClosed)
+        }
+    }
+
+    /// The row begins with an answer that is not taken, if there is any.
+    #[cold]
+    fn close_up(&mut self) {
+        while self.first < self.oldest {
+            let Some(Slot { state: State::Taken, .. }) = self.row.front() else { return };
+            self.row.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The answer in a place where there is one; `chroot` is the session's.
+    #[inline(never)]
+    pub(crate) fn take(&mut self, place: u64, chroot: &str) -> Result<Answer, OpError> {
+        let state = match self.slot(place) {
+            Some(slot) => {
+                let state = std::mem::replace(&mut slot.state, State::Taken);
+                self.release(place);
+                state
             }
+            None => self.aside.remove(&place).unwrap_or(State::Taken),
+        };
+        match state {
+            State::Raw(op, mut body) => {
+                let answer = decoded(Ok(RawReply::new(op, &body, chroot)));
+                body.clear();
+                self.bodies.push(body);
+                answer
+            }
+            State::Answered(answer) => *answer,
+            _ => Err(OpError::SessionClosed),
         }
     }
 
     /// Remembers who is parked until the answer is there.
-    pub(crate) fn park(&mut self, place: usize, waiter: Thread) {
-        if let Some(Slot { state: State::Pending(thread), .. }) = self.slots.get_mut(place) {
-            self.parked += usize::from(thread.replace(waiter).is_none());
+    pub(crate) fn park(&mut self, place: u64, waiter: Thread) {
+        if let Some(Slot { state: State::Pending(thread), .. }) = self.slot(place) {
+            if thread.replace(waiter).is_none() {
+                self.parked += 1;
+            }
         }
     }
 
@@ -171,44 +246,37 @@ impl Slots {
         if self.parked == 0 {
             return None;
         }
-        self.order.iter().find_map(|(_, place)| match &self.slots.get(*place)?.state {
+        self.row.iter().find_map(|slot| match &slot.state {
             State::Pending(thread) => thread.clone(),
             _ => None,
         })
     }
 
     /// Whether any thread is parked for an answer.
+    #[inline]
     pub(crate) const fn has_waiters(&self) -> bool {
         self.parked > 0
     }
 
     /// Whether the answer is there.
-    pub(crate) fn is_answered(&self, place: usize) -> bool {
-        let state = self.slots.get(place).map(|slot| &slot.state);
-        matches!(state, Some(State::Raw(_) | State::Answered(_)))
+    #[inline]
+    pub(crate) fn is_answered(&mut self, place: u64) -> bool {
+        place != self.oldest && self.slot(place).is_none_or(|slot| !slot.state.is_in_flight())
     }
 
     /// Nobody will ask for the answer.
-    pub(crate) fn abandon(&mut self, place: usize) {
-        if self.is_answered(place) {
-            self.release(place);
-        } else {
-            self.put(place, State::Abandoned);
+    pub(crate) fn abandon(&mut self, place: u64) {
+        match self.slot(place) {
+            Some(slot) if slot.state.is_in_flight() => slot.state = State::Abandoned,
+            Some(_) => self.release(place),
+            None => drop(self.aside.remove(&place)),
         }
     }
 
-    /// Gives back the memory of answers that have been taken, if no others are awaited.
+    /// Gives back memory that is for answers.
     pub(crate) fn shrink(&mut self) {
-        if self.free.len() == self.slots.len() && self.slots.len() > KEPT {
-            *self = Self::default();
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, place: usize, state: State) {
-        if let Some(slot) = self.slots.get_mut(place) {
-            slot.state = state;
-        }
+        self.row.shrink_to_fit();
+        self.bodies = Vec::new();
     }
 }
 
@@ -242,20 +310,22 @@ mod tests {
         body
     }
 
+    fn paths(letters: usize) -> Result<Answer, OpError> {
+        Ok(Answer::Path("p".repeat(letters)))
+    }
+
     #[test]
     fn answers_are_taken_in_any_order_long_beside_short() {
         let mut slots = Slots::default();
         let lengths = [3, RAW_BYTES + 1, 0, 100_000, RAW_BYTES - 4, RAW_BYTES - 3];
         let places: Vec<_> = (1..).map(Xid).zip(lengths).map(|(xid, _)| slots.open(xid)).collect();
-        for (xid, letters) in (1..).map(Xid).zip(lengths) {
-            assert!(answer(&mut slots, xid.0, raw(OpCode::Sync, &path(letters))).is_none());
+        for (xid, letters) in (1..).zip(lengths) {
+            assert!(answer(&mut slots, xid, raw(OpCode::Sync, &path(letters))).is_none());
         }
         for at in [4, 0, 5, 3, 1, 2] {
-            let answer = slots.take(places[at], "");
-            assert_eq!(answer, Some(Ok(Answer::Path("p".repeat(lengths[at])))));
+            assert_eq!(slots.take(places[at], ""), paths(lengths[at]));
         }
-        assert_eq!(slots.free.len(), slots.slots.len());
-        assert!(slots.is_idle());
+        assert!(slots.row.is_empty() && slots.is_idle());
     }
 
     #[test]
@@ -263,14 +333,26 @@ mod tests {
         let mut slots = Slots::default();
         for n in 1..100 {
             let place = slots.open(Xid(n));
-            assert_eq!(slots.take(place, ""), None);
+            assert!(slots.has_one());
             assert!(!slots.is_answered(place));
             answer(&mut slots, n, raw(OpCode::Create, &path(50)));
-            assert!(slots.is_answered(place));
-            assert_eq!(slots.take(place, ""), Some(Ok(Answer::Path("p".repeat(50)))));
+            assert!(slots.is_answered(place) && slots.is_idle());
+            assert_eq!(slots.take(place, ""), paths(50));
         }
-        assert_eq!(slots.slots.len(), 1);
-        assert!(slots.slots[0].body.capacity() <= RAW_BYTES);
+        assert_eq!(slots.bodies.len(), 1);
+        assert!(slots.bodies[0].capacity() <= RAW_BYTES);
+        assert!(slots.row.capacity() < 16);
+    }
+
+    #[test]
+    fn an_answer_that_is_taken_where_it_was_received_frees_its_place() {
+        let mut slots = Slots::default();
+        let places: Vec<_> = (1..=3).map(|n| slots.open(Xid(n))).collect();
+        for (xid, place) in (1..).zip(places) {
+            assert_eq!(slots.answered(Xid(xid)), Some(place));
+            slots.release(place);
+        }
+        assert!(slots.row.is_empty() && slots.is_idle());
     }
 
     #[test]
@@ -283,15 +365,40 @@ mod tests {
         for n in 1..=100 {
             answer(&mut slots, n, raw(OpCode::Sync, &path(9)));
         }
+        assert_eq!(slots.row.len(), 50);
         for place in &places[50..] {
             slots.abandon(*place);
         }
-        assert_eq!(slots.free.len(), 100);
+        assert!(slots.row.is_empty());
         slots.shrink();
-        assert_eq!(slots.slots.len(), 0, "an idle session keeps nothing of a burst");
+        assert_eq!((slots.row.capacity(), slots.bodies.len()), (0, 0), "nothing is kept of it");
         let place = slots.open(Xid(101));
         answer(&mut slots, 101, Err(OpError::ConnectionLoss));
-        assert_eq!(slots.take(place, ""), Some(Err(OpError::ConnectionLoss)));
+        assert_eq!(slots.take(place, ""), Err(OpError::ConnectionLoss));
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_do_not_make_the_row_grow_with_those_that_are_taken() {
+        let mut slots = Slots::default();
+        let kept: Vec<_> = (0..5)
+            .map(|turn| {
+                let kept = slots.open(Xid(1));
+                answer(&mut slots, 1, raw(OpCode::Sync, &path(turn)));
+                for xid in 2..20_000 {
+                    let place = slots.open(Xid(xid));
+                    answer(&mut slots, xid, raw(OpCode::Sync, &path(3)));
+                    assert_eq!(slots.take(place, ""), paths(3));
+                }
+                kept
+            })
+            .collect();
+        assert!(slots.row.capacity() <= 2 * MANY, "{}", slots.row.capacity());
+        slots.abandon(kept[4]);
+        for (letters, place) in kept[..4].iter().enumerate().rev() {
+            assert!(slots.is_answered(*place));
+            assert_eq!(slots.take(*place, ""), paths(letters));
+        }
+        assert!(slots.aside.is_empty());
     }
 
     #[test]
@@ -299,11 +406,13 @@ mod tests {
         let mut slots = Slots::default();
         let (get, auth) = (slots.open(Xid(1)), slots.open(Xid(2)));
         answer(&mut slots, 2, raw(OpCode::Auth, &[]));
-        assert_eq!(slots.take(auth, ""), Some(Ok(Answer::Empty)));
+        assert!(slots.is_answered(auth) && !slots.is_answered(get));
+        assert_eq!(slots.take(auth, ""), Ok(Answer::Empty));
         answer(&mut slots, 1, raw(OpCode::GetData, &[0, 0, 0, 9]));
-        assert!(matches!(slots.take(get, ""), Some(Err(OpError::Malformed(_)))));
-        assert_eq!(slots.take(get, ""), Some(Err(OpError::SessionClosed)), "it is taken once");
+        assert!(slots.is_idle());
+        assert!(matches!(slots.take(get, ""), Err(OpError::Malformed(_))));
+        assert_eq!(slots.take(get, ""), Err(OpError::SessionClosed), "it is taken once");
         assert!(answer(&mut slots, 7, raw(OpCode::Auth, &[])).is_none(), "nobody has asked");
-        assert_eq!(slots.free.len(), 2);
+        assert!(slots.row.is_empty());
     }
 }
