@@ -2,7 +2,7 @@
 
 use super::credential::Credential;
 use super::watch_kind::{WatchKind, Wish};
-use crate::storage::{Buf, Index};
+use crate::storage::{Buf, Index, Search};
 use crate::wire::{EventType, WatcherType, Writer};
 
 /// A record: one byte of tag, four of length, then the path or the encoded auth packet.
@@ -174,7 +174,7 @@ impl<'b> Registry<'b> {
 
     /// Keeps room for a watch until its request is answered; room has been checked.
     pub(super) fn add_pending(&mut self, path: &[u8], place: Place) {
-        self.append_path(TAG_PENDING | place.flag(), path);
+        self.append(TAG_PENDING | place.flag(), path.len(), |body| Writer::new(body).raw(path));
     }
 
     /// The oldest request that wished for something is answered with this error code, or will not be
@@ -194,57 +194,72 @@ impl<'b> Registry<'b> {
     fn settle(&mut self, armed: Option<WatchKind>) {
         let Some(record) = self.next_waiting() else { return };
         let place = if record.is_below() { Place::Below } else { Place::Absolute };
-        match armed {
-            Some(kind) if !self.holds(kind, place, record) => {
-                self.set_tag(record, kind.tag() | place.flag());
-                self.note_armed(record);
-            }
-            _ => self.remove(record),
+        let Some(kind) = armed else { return self.remove(record) };
+        let tag = kind.tag() | place.flag();
+        let mut search = self.index.search(self.body(record));
+        let same = |other: Record| other.tag & !REMOVAL == tag;
+        // Another record may say the same.
+        if self.find_armed(self.body(record), &mut search, 0, same).is_some() {
+            return self.remove(record);
         }
-    }
-
-    /// A record is an armed watch from now on.
-    fn note_armed(&mut self, record: Record) {
-        if self.index.is_started() {
-            let path = self.buf.bytes().get(record.body()).unwrap_or_default();
-            self.index.add(path, record.start);
-        } else if self.end > INDEX_FROM && self.buf.is_owned() {
-            self.note_all();
-        }
+        self.set_tag(record, tag);
+        self.note_armed(record, search);
     }
 
     /// Fills the index anew.
+    #[cold]
     fn note_all(&mut self) {
         self.index.start();
         let mut from = self.first;
         while let Some(record) = self.record(from) {
             from = record.end();
             if record.kind().is_some() {
-                let path = self.buf.bytes().get(record.body()).unwrap_or_default();
-                self.index.add(path, record.start);
+                let search = self.index.search(self.body(record));
+                self.note_armed(record, search);
             }
+        }
+    }
+
+    /// A record is an armed watch from now on; the search was for its path.
+    fn note_armed(&mut self, record: Record, search: Option<Search>) {
+        match search {
+            Some(search) => self.index.add(&search, record.start),
+            None if self.end > INDEX_FROM && self.buf.is_owned() => self.note_all(),
+            None => {}
         }
     }
 
     /// A record is no armed watch any more.
     fn note_gone(&mut self, record: Record) {
-        if self.index.is_started() && record.kind().is_some() {
-            let path = self.buf.bytes().get(record.body()).unwrap_or_default();
-            self.index.remove(path, record.start);
+        if record.kind().is_none() {
+            return;
+        }
+        if let Some(mut search) = self.index.search(self.body(record)) {
+            while let Some(place) = self.index.next(&mut search) {
+                if place == record.start {
+                    return self.index.take(&search);
+                }
+            }
         }
     }
 
-    /// An armed watch at this path that is as wanted, not before `from` if they have to be looked
-    /// through.
+    /// The next armed watch at this path that is as wanted: where the search leads or, without an
+    /// index, not before `from`.
     fn find_armed(
         &self,
         path: &[u8],
+        search: &mut Option<Search>,
         from: usize,
         wanted: impl Fn(Record) -> bool,
     ) -> Option<Record> {
         let is_it = |record: &Record| wanted(*record) && self.is_at(*record, path);
-        match self.index.places(path) {
-            Some(mut places) => places.find_map(|start| self.record(start).filter(is_it)),
+        match search {
+            Some(search) => loop {
+                let place = self.index.next(search)?;
+                if let Some(record) = self.record(place).filter(is_it) {
+                    return Some(record);
+                }
+            },
             None => self.records(from).find(is_it),
         }
     }
@@ -262,9 +277,13 @@ impl<'b> Registry<'b> {
         let ends = |record: Record| {
             record.kind().is_some_and(|kind| kind.ends_with(event)) && record.is_of(place)
         };
-        while let Some(record) = self.find_armed(path, from, ends) {
+        let mut search = self.index.search(path);
+        while let Some(record) = self.find_armed(path, &mut search, from, ends) {
             from = record.end();
-            self.disarm(record);
+            if let Some(search) = &search {
+                self.index.take(search);
+            }
+            self.forget(record);
             any = true;
             if self.live == 0 {
                 break;
@@ -352,19 +371,18 @@ impl<'b> Registry<'b> {
         body.last() == path.last() && body == path
     }
 
-    /// Whether another record says the same.
-    fn holds(&self, kind: WatchKind, place: Place, than: Record) -> bool {
-        let tag = kind.tag() | place.flag();
-        self.find_armed(self.body(than), 0, |record| record.tag & !REMOVAL == tag).is_some()
-    }
-
     /// The watch is gone; a removal that took it still waits for its answer.
     pub(super) fn disarm(&mut self, record: Record) {
+        self.note_gone(record);
+        self.forget(record);
+    }
+
+    /// As [`disarm`](Self::disarm), of what the index does not have any more.
+    fn forget(&mut self, record: Record) {
         if record.is_waiting() {
-            self.note_gone(record);
             self.set_tag(record, REMOVAL);
         } else {
-            self.remove(record);
+            self.free_up(record);
         }
     }
 
@@ -376,6 +394,10 @@ impl<'b> Registry<'b> {
 
     pub(super) fn remove(&mut self, record: Record) {
         self.note_gone(record);
+        self.free_up(record);
+    }
+
+    fn free_up(&mut self, record: Record) {
         self.set_tag(record, TAG_FREE);
         self.live = self.live.saturating_sub(Self::cost(record.body_len));
         if self.live == 0 {
@@ -393,7 +415,10 @@ impl<'b> Registry<'b> {
     pub(super) fn append_path(&mut self, tag: u8, path: &[u8]) {
         let start = self.append(tag, path.len(), |memory| Writer::new(memory).raw(path));
         match start.and_then(|start| self.record(start)) {
-            Some(record) if record.kind().is_some() => self.note_armed(record),
+            Some(record) if record.kind().is_some() => {
+                let search = self.index.search(path);
+                self.note_armed(record, search);
+            }
             _ => {}
         }
     }
@@ -408,7 +433,7 @@ impl<'b> Registry<'b> {
         }
         let (start, end) = (self.end, self.end.saturating_add(cost));
         let len = u32::try_from(body_len).ok()?;
-        if !self.buf.reach(end) {
+        if end > self.buf.bytes().len() && !self.buf.reach(end) {
             return None;
         }
         let memory = self.buf.bytes_mut().get_mut(start..end)?;

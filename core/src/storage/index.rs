@@ -11,6 +11,15 @@ pub(crate) struct Index {
     table: Option<Box<Table>>,
 }
 
+/// What is looked for in an index, and how far it has been.
+pub(crate) struct Search {
+    #[cfg(feature = "alloc")]
+    hash: u32,
+    /// The slot to look at next.
+    #[cfg(feature = "alloc")]
+    next: usize,
+}
+
 #[cfg(feature = "alloc")]
 impl Index {
     /// Starts an empty index.
@@ -22,22 +31,29 @@ impl Index {
         self.table.is_some()
     }
 
-    /// The places of what has this key, and perhaps others; `None` if there is no index.
-    pub(crate) fn places(&self, key: &[u8]) -> Option<impl Iterator<Item = usize> + '_> {
-        self.table.as_ref().map(|table| table.places(hash(key)))
+    /// Begins to look for a key; `None` if there is no index.
+    #[inline]
+    pub(crate) fn search(&self, key: &[u8]) -> Option<Search> {
+        self.table.as_ref().map(|_| Search::new(hash(key)))
     }
 
-    /// Does nothing without an index.
-    pub(crate) fn add(&mut self, key: &[u8], place: usize) {
+    /// The next place of what has this key, and perhaps others.
+    #[inline]
+    pub(crate) fn next(&self, search: &mut Search) -> Option<usize> {
+        self.table.as_ref()?.next(search)
+    }
+
+    /// What was found last is gone.
+    pub(crate) fn take(&mut self, search: &Search) {
         if let Some(table) = &mut self.table {
-            table.add(hash(key), place);
+            table.take(search.next.wrapping_sub(1));
         }
     }
 
-    /// Does nothing without an index.
-    pub(crate) fn remove(&mut self, key: &[u8], place: usize) {
+    /// Adds a place of what the search has not found. Does nothing without an index.
+    pub(crate) fn add(&mut self, search: &Search, place: usize) {
         if let Some(table) = &mut self.table {
-            table.remove(hash(key), place);
+            table.add(search.hash, place);
         }
     }
 }
@@ -50,13 +66,24 @@ impl Index {
         false
     }
 
-    pub(crate) const fn places(&self, _key: &[u8]) -> Option<core::iter::Empty<usize>> {
+    pub(crate) const fn search(&self, _key: &[u8]) -> Option<Search> {
         None
     }
 
-    pub(crate) const fn add(&mut self, _key: &[u8], _place: usize) {}
+    pub(crate) const fn next(&self, _search: &mut Search) -> Option<usize> {
+        None
+    }
 
-    pub(crate) const fn remove(&mut self, _key: &[u8], _place: usize) {}
+    pub(crate) const fn take(&mut self, _search: &Search) {}
+
+    pub(crate) const fn add(&mut self, _search: &Search, _place: usize) {}
+}
+
+#[cfg(feature = "alloc")]
+impl Search {
+    fn new(hash: u32) -> Self {
+        Self { hash, next: wide(hash) }
+    }
 }
 
 /// Open addressing, a power of two of slots, at the most half of them used.
@@ -72,35 +99,43 @@ struct Table {
 
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Slot {
+struct Slot {
+    hash: u32,
+    place: u32,
+}
+
+#[cfg(feature = "alloc")]
+impl Slot {
     /// No search goes on behind it.
-    Empty,
+    const EMPTY: Self = Self { hash: 0, place: u32::MAX };
     /// What was here is gone.
-    Gone,
-    Held {
-        hash: u32,
-        place: u32,
-    },
+    const GONE: Self = Self { hash: 0, place: u32::MAX - 1 };
+
+    const fn is_held(self) -> bool {
+        self.place < Self::GONE.place
+    }
 }
 
 #[cfg(feature = "alloc")]
 impl Table {
     const LEAST: usize = 32;
 
-    /// The slots to search for a hash, in order: the first is the one that it should be in.
-    fn search(&self, hash: u32) -> impl Iterator<Item = usize> + use<> {
-        let (len, start) = (self.slots.len(), usize::try_from(hash).unwrap_or(0));
-        let mask = len.wrapping_sub(1);
-        (0..len).map(move |n| start.wrapping_add(n) & mask)
+    /// The slot of this number, counted around; none in a table without slots.
+    #[inline]
+    fn slot(&self, number: usize) -> Option<Slot> {
+        self.slots.get(number & self.slots.len().wrapping_sub(1)).copied()
     }
 
-    fn places(&self, hash: u32) -> impl Iterator<Item = usize> + '_ {
-        self.search(hash)
-            .map_while(|at| self.slots.get(at).filter(|slot| **slot != Slot::Empty))
-            .filter_map(move |slot| match slot {
-                Slot::Held { hash: found, place } if *found == hash => usize::try_from(*place).ok(),
-                _ => None,
-            })
+    #[inline]
+    fn next(&self, search: &mut Search) -> Option<usize> {
+        // It ends, for at least half of the slots are empty.
+        loop {
+            let slot = self.slot(search.next).filter(|slot| *slot != Slot::EMPTY)?;
+            search.next = search.next.wrapping_add(1);
+            if slot.hash == search.hash && slot.is_held() {
+                return Some(wide(slot.place));
+            }
+        }
     }
 
     fn add(&mut self, hash: u32, place: usize) {
@@ -108,53 +143,74 @@ impl Table {
             self.rehash();
         }
         let Ok(place) = u32::try_from(place) else { return };
-        let free = |at: &usize| !matches!(self.slots.get(*at), Some(Slot::Held { .. }));
-        let Some(slot) = self.search(hash).find(free).and_then(|at| self.slots.get_mut(at)) else {
-            return;
-        };
-        self.used = self.used.saturating_add(usize::from(*slot == Slot::Empty));
-        self.held = self.held.saturating_add(1);
-        *slot = Slot::Held { hash, place };
+        let slot = Slot { hash, place };
+        if slot.is_held() {
+            self.put(slot);
+        }
     }
 
-    fn remove(&mut self, hash: u32, place: usize) {
-        let Ok(place) = u32::try_from(place) else { return };
-        let this = Slot::Held { hash, place };
-        let at = self
-            .search(hash)
-            .take_while(|at| self.slots.get(*at).is_some_and(|slot| *slot != Slot::Empty))
-            .find(|at| self.slots.get(*at) == Some(&this));
-        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
-            *slot = Slot::Gone;
+    /// Puts a slot where a search for its hash comes by.
+    fn put(&mut self, slot: Slot) {
+        let mut number = wide(slot.hash);
+        while self.slot(number).is_some_and(Slot::is_held) {
+            number = number.wrapping_add(1);
+        }
+        let mask = self.slots.len().wrapping_sub(1);
+        if let Some(free) = self.slots.get_mut(number & mask) {
+            self.used = self.used.saturating_add(usize::from(*free == Slot::EMPTY));
+            self.held = self.held.saturating_add(1);
+            *free = slot;
+        }
+    }
+
+    fn take(&mut self, number: usize) {
+        let mask = self.slots.len().wrapping_sub(1);
+        if let Some(slot) = self.slots.get_mut(number & mask).filter(|slot| slot.is_held()) {
+            *slot = Slot::GONE;
             self.held = self.held.saturating_sub(1);
         }
     }
 
     /// Makes room for more, in as many slots as what is held needs.
+    #[cold]
     fn rehash(&mut self) {
         let len = self.held.saturating_mul(4).next_power_of_two().max(Self::LEAST);
-        let old = core::mem::replace(&mut self.slots, vec![Slot::Empty; len]);
+        let old = core::mem::replace(&mut self.slots, vec![Slot::EMPTY; len]);
         (self.used, self.held) = (0, 0);
-        for slot in old {
-            if let Slot::Held { hash, place } = slot {
-                self.add(hash, usize::try_from(place).unwrap_or(usize::MAX));
-            }
+        for slot in old.into_iter().filter(|slot| slot.is_held()) {
+            self.put(slot);
         }
     }
 }
 
+#[cfg(feature = "alloc")]
+fn wide(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
 /// The application chooses what is in the index, so nobody else can make it slow.
 #[cfg(feature = "alloc")]
+#[inline(never)]
 fn hash(key: &[u8]) -> u32 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(SPREAD);
-    let mut words = key.chunks_exact(8);
-    let mut hash = words
-        .by_ref()
-        .fold(0, |hash, word| mix(hash, u64::from_le_bytes(word.try_into().unwrap_or_default())));
-    let rest = words.remainder().iter().fold(0, |word: u64, byte| word << 8 | u64::from(*byte));
-    hash = mix(hash, rest ^ u64::try_from(key.len()).unwrap_or(0) << 56);
-    u32::try_from(hash >> 32).unwrap_or(0)
+    let mut hash = u64::try_from(key.len()).unwrap_or(0) << 56;
+    match key.last_chunk() {
+        // Words from the front, and the last one, which overlaps with the one before it.
+        Some(last) => {
+            let mut rest = key;
+            while let (Some((word, behind)), true) = (rest.split_first_chunk(), rest.len() > 8) {
+                hash = mix(hash, u64::from_le_bytes(*word));
+                rest = behind;
+            }
+            hash = mix(hash, u64::from_le_bytes(*last));
+        }
+        None => {
+            hash = mix(hash, key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+    }
+    // Once more: products spread upwards, and what they have spread to the top comes down again.
+    u32::try_from(mix(hash, 0) >> 32).unwrap_or(0)
 }
 
 #[cfg(all(test, feature = "alloc"))]
@@ -167,7 +223,7 @@ mod tests {
     #[test]
     fn what_was_added_is_found_until_it_is_removed() {
         let mut index = Index::default();
-        assert!(index.places(b"/a").is_none());
+        assert!(index.search(b"/a").is_none());
         index.start();
         let mut model: BTreeMap<usize, String> = BTreeMap::new();
         let mut seed = 7_u64;
@@ -176,13 +232,16 @@ mod tests {
             let (key, remove) = (format!("/node/{}", seed >> 55), seed & 0x3_0000 != 0);
             let known = model.iter().find(|(_, k)| **k == key).map(|(place, _)| *place);
             if let (Some(place), true) = (known, remove) {
-                index.remove(key.as_bytes(), place);
+                let mut search = index.search(key.as_bytes()).unwrap();
+                while index.next(&mut search) != Some(place) {}
+                index.take(&search);
                 model.remove(&place);
             } else {
-                index.add(key.as_bytes(), step);
+                index.add(&index.search(key.as_bytes()).unwrap(), step);
                 model.insert(step, key.clone());
             }
-            let mut found: Vec<_> = index.places(key.as_bytes()).unwrap().collect();
+            let mut search = index.search(key.as_bytes()).unwrap();
+            let mut found: Vec<_> = core::iter::from_fn(|| index.next(&mut search)).collect();
             found.sort_unstable();
             let mut held: Vec<_> =
                 model.iter().filter(|(_, k)| **k == key).map(|(place, _)| *place).collect();
@@ -190,5 +249,27 @@ mod tests {
             assert_eq!(found, held, "step {step}");
         }
         assert!(!model.is_empty());
+    }
+
+    /// Wherever paths differ, and however long they are.
+    #[test]
+    fn like_keys_lie_apart() {
+        for len in 1..40 {
+            for place in 0..len {
+                let mut table = Table::default();
+                for digits in 0..64_u8 {
+                    let mut key = alloc::vec![b'x'; len];
+                    key[place] = b'0' + digits;
+                    let hash = hash(&key);
+                    let start = wide(hash);
+                    let mut number = start;
+                    while table.slot(number).is_some_and(Slot::is_held) {
+                        number += 1;
+                    }
+                    assert!(number - start < 40, "{len} {place}: {}", number - start);
+                    table.add(hash, usize::from(digits));
+                }
+            }
+        }
     }
 }

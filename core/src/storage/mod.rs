@@ -18,7 +18,7 @@ pub use fixed::{Fixed, Limits, Storage};
 #[cfg(all(feature = "alloc", feature = "server"))]
 pub(crate) use inbox::READ_STEP;
 pub(crate) use inbox::{Inbox, NextFrame};
-pub(crate) use index::Index;
+pub(crate) use index::{Index, Search};
 pub(crate) use outbox::{NoRoom, Outbox};
 pub(crate) use queue::Queue;
 pub use text::Text;
