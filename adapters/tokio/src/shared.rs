@@ -361,6 +361,7 @@ impl Inner {
     pub(crate) fn pull_events(&mut self) -> bool {
         let mut any = false;
         let mut host = self.session.current_host();
+        self.observer.batch();
         while let Some(event) = self.session.poll_raw() {
             any = true;
             match event {

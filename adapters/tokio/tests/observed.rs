@@ -10,9 +10,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use support::{builder, ensemble, soon, until};
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -118,6 +122,55 @@ async fn a_session_that_idles_shows_pings_silence_and_watches() {
     drop(watch);
     soon(client.close()).await.unwrap();
     assert_eq!(watches(), 0.0);
+}
+
+/// Counts requests, and wants nothing else.
+#[derive(Default)]
+struct CountsOnly(Arc<AtomicU64>);
+
+impl CounterFn for CountsOnly {
+    fn increment(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn absolute(&self, n: u64) {
+        self.0.fetch_max(n, Ordering::Relaxed);
+    }
+}
+
+impl Recorder for CountsOnly {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        match key.name() {
+            "zk_session_requests_total" => Counter::from_arc(Arc::new(Self(self.0.clone()))),
+            _ => Counter::noop(),
+        }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_that_wants_no_times_still_counts() {
+    let recorder = CountsOnly::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let ensemble = ensemble(1);
+    let client = builder(ensemble.connect_string()).name("untimed").connect().await.unwrap();
+    for _ in 0..5 {
+        client.exists("/").await.unwrap();
+    }
+    client.get("/none").await.unwrap_err();
+    soon(client.close()).await.unwrap();
+    assert_eq!(recorder.0.load(Ordering::Relaxed), 6);
 }
 
 /// Where a subscriber writes its lines.

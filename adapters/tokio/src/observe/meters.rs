@@ -1,15 +1,16 @@
 //! What is counted and measured, by `metrics`. Handles are kept, so that a request costs no look-up
 //! at the recorder.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
+use metrics::{Counter, Gauge, Histogram, IntoF64, SharedString, Unit};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use tokio::time::Instant;
 use zk_session::wire::OpCode;
 
-use super::{DROPPED, Places, outcome};
+use super::{DROPPED, OK, Places, outcome};
 use crate::slots::Failure;
 use crate::states::Transition;
 
@@ -26,8 +27,10 @@ const WATCHES: &str = "zk_session_watches";
 
 pub(super) struct Part {
     client: SharedString,
-    requests: Places<(OpCode, Instant)>,
+    requests: Places<Asked>,
     ops: Vec<(OpCode, Op)>,
+    /// The time, for all answers of one batch.
+    now: Option<Instant>,
     connected_before: bool,
     /// When gauges were set last.
     told: Option<Instant>,
@@ -38,12 +41,33 @@ pub(super) struct Part {
     watches: Gauge,
 }
 
+/// A request under way.
+struct Asked {
+    /// Its operation among those that are counted.
+    op: usize,
+    /// When it was made, if anybody wants to know how long it takes.
+    at: Option<Instant>,
+}
+
 /// What is counted of an operation.
 struct Op {
     client: SharedString,
     name: SharedString,
-    seconds: Histogram,
-    outcomes: Vec<(&'static str, Counter)>,
+    /// None if the recorder does not want it: then there is no need to look at a clock.
+    seconds: Option<Histogram>,
+    /// Of most requests.
+    ok: Option<Counter>,
+    others: Vec<(&'static str, Counter)>,
+}
+
+/// Notes whether a histogram wants a value.
+struct Wanted<'a>(&'a Cell<bool>);
+
+impl IntoF64 for Wanted<'_> {
+    fn into_f64(self) -> f64 {
+        self.0.set(true);
+        0.0
+    }
 }
 
 impl Part {
@@ -60,6 +84,7 @@ impl Part {
         Self {
             requests: Places::new(),
             ops: Vec::new(),
+            now: None,
             connected_before: false,
             told: None,
             watches_told: 0,
@@ -73,31 +98,45 @@ impl Part {
 
     #[inline]
     pub(super) fn asked(&mut self, place: u32, op: OpCode, _: &impl Fn() -> String) {
-        self.requests.put(place, (op, Instant::now()));
+        let op = self.op(op);
+        let timed = self.ops.get(op).is_some_and(|(_, op)| op.seconds.is_some());
+        self.requests.put(place, Asked { op, at: timed.then(Instant::now) });
+    }
+
+    /// Answers that come together are told at one time.
+    #[inline]
+    pub(super) fn batch(&mut self) {
+        self.now = None;
     }
 
     #[inline]
     pub(super) fn answered(&mut self, place: u32, failure: Option<Failure>) {
-        if let Some((op, at)) = self.requests.take(place) {
-            let op = self.op(op);
-            op.seconds.record(at.elapsed());
-            op.count(outcome(failure));
+        let Some(Asked { op, at }) = self.requests.take(place) else { return };
+        let Some((_, op)) = self.ops.get_mut(op) else { return };
+        if let (Some(at), Some(seconds)) = (at, &op.seconds) {
+            let now = *self.now.get_or_insert_with(Instant::now);
+            seconds.record(now.saturating_duration_since(at));
+        }
+        match (failure, &op.ok) {
+            (None, Some(ok)) => ok.increment(1),
+            _ => op.count(outcome(failure)),
         }
     }
 
     pub(super) fn dropped(&mut self, place: u32) {
-        if let Some((op, _)) = self.requests.take(place) {
-            self.op(op).count(DROPPED);
+        if let Some(Asked { op, .. }) = self.requests.take(place) {
+            self.count(op, DROPPED);
         }
     }
 
     pub(super) fn refused(&mut self, op: OpCode, failure: Failure) {
-        self.op(op).count(outcome(Some(failure)));
+        let op = self.op(op);
+        self.count(op, outcome(Some(failure)));
     }
 
     pub(super) fn all_failed(&mut self, failure: Failure) {
-        for (op, _) in self.requests.drain() {
-            self.op(op).count(outcome(Some(failure)));
+        for Asked { op, .. } in self.requests.drain() {
+            self.count(op, outcome(Some(failure)));
         }
     }
 
@@ -142,15 +181,25 @@ impl Part {
         }
     }
 
-    fn op(&mut self, op: OpCode) -> &mut Op {
-        let at = match self.ops.iter().position(|(known, _)| *known == op) {
+    /// The operation's place among those that are counted.
+    #[inline]
+    fn op(&mut self, op: OpCode) -> usize {
+        match self.ops.iter().position(|(known, _)| *known == op) {
             Some(at) => at,
-            None => {
-                self.ops.push((op, Op::new(self.client.clone(), op)));
-                self.ops.len() - 1
-            }
-        };
-        &mut self.ops[at].1
+            None => self.new_op(op),
+        }
+    }
+
+    #[cold]
+    fn new_op(&mut self, op: OpCode) -> usize {
+        self.ops.push((op, Op::new(self.client.clone(), op)));
+        self.ops.len() - 1
+    }
+
+    fn count(&mut self, op: usize, outcome: &'static str) {
+        if let Some((_, op)) = self.ops.get_mut(op) {
+            op.count(outcome);
+        }
     }
 }
 
@@ -158,16 +207,26 @@ impl Op {
     fn new(client: SharedString, op: OpCode) -> Self {
         let name: SharedString = format!("{op:?}").into();
         let seconds = histogram!(REQUEST_SECONDS, "client" => client.clone(), "op" => name.clone());
-        Self { client, name, seconds, outcomes: Vec::new() }
+        // A handle does not say whether it leads anywhere; of no values, none is recorded.
+        let wanted = Cell::new(false);
+        seconds.record_many(Wanted(&wanted), 0);
+        let seconds = wanted.get().then_some(seconds);
+        Self { client, name, seconds, ok: None, others: Vec::new() }
     }
 
+    #[cold]
     fn count(&mut self, outcome: &'static str) {
-        if let Some((_, counter)) = self.outcomes.iter().find(|(known, _)| *known == outcome) {
+        let all = self.others.iter().map(|(known, counter)| (*known, counter));
+        let ok = self.ok.as_ref().map(|ok| (OK, ok));
+        if let Some((_, counter)) = ok.into_iter().chain(all).find(|(known, _)| *known == outcome) {
             return counter.increment(1);
         }
         let (client, name) = (self.client.clone(), self.name.clone());
         let counter = counter!(REQUESTS, "client" => client, "op" => name, "outcome" => outcome);
         counter.increment(1);
-        self.outcomes.push((outcome, counter));
+        match outcome {
+            OK => self.ok = Some(counter),
+            _ => self.others.push((outcome, counter)),
+        }
     }
 }

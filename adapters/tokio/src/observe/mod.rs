@@ -46,6 +46,12 @@ impl Observer {
         self.spans.asked(place, op, &path);
     }
 
+    /// Answers follow that have come together.
+    #[inline]
+    pub(crate) fn batch(&mut self) {
+        self.meters.batch();
+    }
+
     /// The request at this place has an answer, or a failure in place of one.
     #[inline]
     pub(crate) fn answered(&mut self, place: u32, failure: Option<Failure>) {
@@ -112,7 +118,7 @@ impl Observer {
 fn outcome(failure: Option<Failure>) -> &'static str {
     use zk_session::{OpError, SubmitError};
     match failure {
-        None => "ok",
+        None => OK,
         Some(Failure::Op(OpError::Server(_))) => "server_error",
         Some(Failure::Op(OpError::ConnectionLoss)) => "connection_loss",
         Some(Failure::Op(OpError::Timeout)) => "timeout",
@@ -126,6 +132,10 @@ fn outcome(failure: Option<Failure>) -> &'static str {
         Some(Failure::NotSent) => "not_sent",
     }
 }
+
+/// What became of a request that was answered.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+const OK: &str = "ok";
 
 /// What became of a request that its caller gave up before it left.
 #[cfg(any(feature = "metrics", feature = "tracing"))]

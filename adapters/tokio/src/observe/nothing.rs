@@ -23,6 +23,9 @@ impl Part {
     pub(super) const fn answered(&self, _: u32, _: Option<Failure>) {}
 
     #[inline(always)]
+    pub(super) const fn batch(&self) {}
+
+    #[inline(always)]
     pub(super) const fn dropped(&self, _: u32) {}
 
     #[inline(always)]
