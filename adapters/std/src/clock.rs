@@ -35,6 +35,12 @@ impl Clock {
     }
 }
 
+/// When the patience is over; a century away at the most, which is as good as never.
+pub(crate) fn deadline(patience: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    Instant::now() + patience.min(FAR)
+}
+
 /// A seed from the operating system's randomness, through the standard library's hasher keys.
 pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use zk_session::Machine;
 use zk_session::client::{HostIndex, Link};
 
-use super::probe;
 use super::shared::{Shared, Stream};
 use super::socket;
+use crate::clock::deadline;
 
 /// Until the session is over.
 pub(super) fn run(shared: &Arc<Shared>) {
@@ -45,7 +45,6 @@ pub(super) fn connect(shared: &Arc<Shared>, deadline: Instant) {
 /// One step, which takes no longer than the patience, but for the look-up of a name.
 fn turn(shared: &Arc<Shared>, seen: &mut (u64, u64), patience: Duration) -> ControlFlow<()> {
     let mut inner = shared.lock();
-    probe::ask(shared, &mut inner);
     let Some(wait) = shared.clock.until(inner.session.poll_timeout()) else {
         return ControlFlow::Break(());
     };
@@ -110,7 +109,7 @@ pub(super) fn dial(
     wait: Duration,
     wanted: impl Fn() -> bool,
 ) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + wait;
+    let deadline = deadline(wait);
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (name.as_str(), *port).to_socket_addrs()? {
         match socket::connect(address, deadline, &wanted) {

@@ -8,6 +8,7 @@ use zk_session::client::{Cause, KeeperState};
 use zk_session::wire::{EventType, SessionId};
 
 use super::shared::{Inner, Shared};
+use crate::clock::deadline;
 
 /// Something that happened to the session, or to a watched znode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl Events {
 
     /// The next event, waiting at most this long.
     pub fn recv_timeout(&self, timeout: Duration) -> Option<SessionEvent> {
-        self.take(Some(Instant::now() + timeout))
+        self.take(Some(deadline(timeout)))
     }
 
     /// The next event if it is there already.

@@ -28,7 +28,7 @@ pub use events::{Events, SessionEvent, Transition};
 pub use pending::{Pending, Pipeline};
 pub use zk_session::owned::{AclEntry, Answer, Identity, ItemAnswer};
 
-use crate::clock::{Clock, millis, random_seed};
+use crate::clock::{Clock, deadline, millis, random_seed};
 use shared::{Inner, Shared};
 
 /// One ZooKeeper session, shared by all clones of this handle.
@@ -163,7 +163,7 @@ impl ClientBuilder {
     /// [`ErrorKind::Config`], [`ErrorKind::Thread`], or [`ErrorKind::ConnectTimeout`] with the last
     /// host tried and what happened there.
     pub fn connect(self) -> Result<Client, Error> {
-        let deadline = Instant::now() + self.connect_timeout;
+        let deadline = deadline(self.connect_timeout);
         let client = self.open()?;
         let shared = client.handle.shared.clone();
         driver::connect(&shared, deadline);
@@ -247,7 +247,7 @@ impl Client {
     /// over.
     pub fn wait_connected(&self, patience: Duration) -> Result<(), Error> {
         let shared = &self.handle.shared;
-        let deadline = Instant::now() + patience;
+        let deadline = deadline(patience);
         let mut inner = shared.lock();
         while !inner.session.state().is_connected() {
             if inner.session.poll_timeout().is_none() {
@@ -412,7 +412,10 @@ impl Shared {
         if matches!(error, SubmitError::TransmitFull { .. } | SubmitError::InFlightFull) {
             inner = self.deliver(inner);
             inner = self.write_out(inner);
-            if inner.session.can_submit() {
+            // While another thread is at it there may be room, but not for this request.
+            let crowded = matches!(error, SubmitError::TransmitFull { .. })
+                && !inner.session.poll_transmit().is_empty();
+            if !crowded && inner.session.can_submit() {
                 return Ok(inner);
             }
         }
@@ -422,7 +425,7 @@ impl Shared {
         Ok(inner)
     }
 
-    /// Asks for the end of the session.
+    /// Asks for the end of the session. Does not wait for the socket: the close has its deadline.
     fn begin_close<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
         inner.closing = true;
         inner.session.close(self.clock.now());
@@ -430,7 +433,7 @@ impl Shared {
         if inner.watching > 0 {
             self.changed.notify_all();
         }
-        self.write_out(inner)
+        inner
     }
 }
 

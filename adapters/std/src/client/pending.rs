@@ -83,7 +83,8 @@ impl Shared {
     fn abandon(&self, place: u64) {
         let mut inner = self.lock();
         inner.slots.abandon(place);
-        drop(self.write_out(inner));
+        // Others that were asked for with it may not have left yet. Nobody waits in a drop.
+        self.write_or_leave(&mut inner);
     }
 }
 

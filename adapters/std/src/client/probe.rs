@@ -1,7 +1,6 @@
 //! Asking a host whether it can write, on a thread that lasts as long as the question.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,13 +12,14 @@ use super::shared::{Inner, Shared};
 /// The longest that connecting and answering may take; the session waits no longer either.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Asks the host that the session wants to be asked, unless another is still being asked.
-pub(super) fn ask(shared: &Arc<Shared>, inner: &mut Inner) {
+/// Asks the host that the session wants to be asked, unless another is still being asked. Whom it
+/// wants asked changes with the time, and when one has answered.
+pub(super) fn ask(shared: &Shared, inner: &mut Inner) {
     let Some(index) = inner.session.poll_probe().filter(|_| !inner.probing) else { return };
     let Some(host) = inner.session.host(index) else { return };
     let host = (host.name.to_owned(), host.port);
+    let Some(theirs) = shared.me.upgrade() else { return };
     inner.probing = true;
-    let theirs = shared.clone();
     let thread = thread::Builder::new().name("zk-session-probe".to_owned());
     let spawned = thread.spawn(move || {
         let wanted = || theirs.lock().session.poll_probe() == Some(index);
@@ -39,6 +39,7 @@ fn tell(shared: &Shared, host: HostIndex, answer: ProbeAnswer) {
     inner.probing = false;
     let now = shared.clock.now();
     inner.session.handle_probed(now, host, answer);
+    ask(shared, &mut inner);
     drop(shared.deliver(inner));
 }
 

@@ -15,8 +15,9 @@ use super::driver;
 use super::events::{Queue, SessionEvent, Transition};
 use super::keeper;
 use super::lead::{Lead, Reader};
+use super::probe;
 use super::slots::{Slots, decoded};
-use crate::clock::Clock;
+use crate::clock::{Clock, deadline};
 
 pub(crate) struct Shared {
     pub(super) me: Weak<Self>,
@@ -127,7 +128,7 @@ impl Shared {
     /// may have gone to sleep before there was this deadline.
     pub(crate) fn keep_time(&self, inner: &mut Inner) {
         let Some(wait) = self.clock.until(inner.session.poll_timeout()) else { return };
-        if let Err(error) = self.look_in_at(inner, Instant::now() + wait) {
+        if let Err(error) = self.look_in_at(inner, deadline(wait)) {
             log::warn!("no thread to keep the time with: {error}");
         }
     }
@@ -171,6 +172,7 @@ impl Shared {
         mut inner: MutexGuard<'a, Inner>,
     ) -> MutexGuard<'a, Inner> {
         inner.session.handle_timeout(self.clock.now());
+        probe::ask(self, &mut inner);
         self.deliver(inner)
     }
 
