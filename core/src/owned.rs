@@ -115,14 +115,22 @@ impl Answer {
     /// Decodes a reply and copies it, the common kinds in one step.
     ///
     /// # Errors
-    /// [`WireError`] if the bytes are not such a body.
-    #[inline]
-    pub fn from_raw(reply: &RawReply<'_>) -> Result<Self, WireError> {
+    /// [`WireError`] as the caller's kind of error, if the bytes are not such a body.
+    #[inline(always)]
+    pub fn from_raw<E: From<WireError>>(reply: &RawReply<'_>) -> Result<Self, E> {
+        // Where it is called, lest the commonest answer is moved on its way.
+        match reply.op() {
+            OpCode::GetData => match reply.data() {
+                Ok(Data { data, stat }) => Ok(Self::Data(data.map(<[u8]>::to_vec), stat)),
+                Err(error) => Err(error.into()),
+            },
+            _ => Ok(Self::from_any(reply)?),
+        }
+    }
+
+    #[inline(never)]
+    fn from_any(reply: &RawReply<'_>) -> Result<Self, WireError> {
         Ok(match reply.op() {
-            OpCode::GetData => {
-                let Data { data, stat } = reply.data()?;
-                Self::Data(data.map(<[u8]>::to_vec), stat)
-            }
             OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Self::Stat(reply.stat()?),
             OpCode::Create | OpCode::Sync => Self::Path(text(reply.path()?)),
             OpCode::GetChildren => Self::Children(reply.children()?.iter().map(text).collect()),

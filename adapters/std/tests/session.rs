@@ -68,6 +68,8 @@ fn a_session_outlives_its_process(connect_string: &str) {
     let created = SessionEvent::Notification { kind: EventType::NodeCreated, path };
     assert_eq!(events.recv_timeout(TIMEOUT), Some(created));
     zk.close().unwrap();
+    // It may be connected to a server that has not heard of it yet.
+    other.sync("/survivor").unwrap();
     assert_eq!(other.exists("/survivor").unwrap(), None);
     other.delete("/wanted", None).unwrap();
 }

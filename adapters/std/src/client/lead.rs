@@ -28,8 +28,11 @@ const MORE_BYTES: usize = 128 * 1024;
 /// from it: what comes meanwhile and nobody waits for is told that much later.
 const GRACE: Duration = Duration::from_millis(1);
 
+/// And while there are requests in flight, for whose answers their threads will come.
+const LONGER_GRACE: Duration = Duration::from_millis(5);
+
 /// How many such moments it leaves the socket to threads that ask, and take answers, and read nothing.
-const PATIENCE: u8 = 20;
+const PATIENCE: u8 = 8;
 
 /// What it takes to read; whoever reads has it.
 #[derive(Debug, Default)]
@@ -126,7 +129,8 @@ impl Shared {
             drop(self.standby.wait(inner).unwrap_or_else(PoisonError::into_inner));
         } else if inner.lead.is_busy(*seen) {
             *seen = (inner.lead.stopped, inner.lead.asked);
-            let waited = self.standby.wait_timeout(inner, GRACE);
+            let grace = if inner.slots.is_idle() { GRACE } else { LONGER_GRACE };
+            let waited = self.standby.wait_timeout(inner, grace);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         } else {
             return inner.reader.take().map(|reader| (reader, inner));

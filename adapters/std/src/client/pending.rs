@@ -9,6 +9,8 @@ use zk_session::wire::Request;
 use super::Client;
 use super::error::Error;
 use super::shared::{Inner, Shared};
+use super::slots::decoded;
+use zk_session::client::Event;
 use zk_session::owned::Answer;
 
 /// The answer to a submitted request, on its way. Dropping it forgets the answer, not the request.
@@ -30,16 +32,23 @@ impl Pending {
     /// # Errors
     /// [`OpError`].
     pub fn wait(mut self) -> Result<Answer, OpError> {
-        let mut answer = Err(OpError::SessionClosed);
-        let Some(place) = self.place.take() else { return answer };
-        let mut inner = self.shared.lock();
+        let Some(place) = self.place.take() else { return Err(OpError::SessionClosed) };
+        let mut guard = self.shared.lock();
+        let inner = &mut *guard;
         inner.lead.asks();
-        if !inner.take(place, &mut answer) {
-            self.shared.wait_for(inner, place, &mut answer);
-        } else if inner.has_news() {
-            drop(self.shared.deliver(inner));
+        // The usual on its own, lest the answer is moved on its way.
+        if inner.slots.is_next(place) && !inner.is_watched() {
+            let host = inner.session.current_host();
+            match inner.session.poll_raw() {
+                Some(Event::Reply { xid, result, .. }) if inner.slots.answered_to(xid, place) => {
+                    return decoded(result);
+                }
+                Some(Event::State { state, cause }) => inner.changed(state, cause, host),
+                Some(event) => inner.audience.hear(event, &mut inner.slots),
+                None => {}
+            }
         }
-        answer
+        self.shared.wait_for(guard, place)
     }
 
     /// Whether the answer is there, so that [`wait`](Self::wait) would not wait.
@@ -54,21 +63,28 @@ impl Pending {
 impl Shared {
     /// Waits for the answer in a place.
     #[inline(never)]
-    fn wait_for(
-        &self,
-        inner: MutexGuard<'_, Inner>,
+    fn wait_for<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
         place: u64,
-        answer: &mut Result<Answer, OpError>,
-    ) {
-        let mut inner = self.write_out(inner);
+    ) -> Result<Answer, OpError> {
+        let mut written = false;
         loop {
-            match self.lead(inner, |inner| inner.take(place, answer).then_some(())) {
-                Ok(()) => return,
+            if let Some(answer) = inner.take(place) {
+                if inner.has_news() {
+                    drop(self.deliver(inner));
+                }
+                return answer;
+            }
+            if !std::mem::replace(&mut written, true) {
+                inner = self.write_out(inner);
+            }
+            match self.lead(inner, |inner| inner.take(place)) {
+                Ok(answer) => return answer,
                 Err(guard) => inner = guard,
             }
-            if inner.take(place, answer) {
-                drop(self.deliver(inner));
-                return;
+            if inner.slots.is_answered(place) {
+                continue;
             }
             // Whoever reads knows of this thread from here on.
             inner.slots.park(place, thread::current());

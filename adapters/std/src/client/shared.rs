@@ -54,8 +54,16 @@ pub(crate) struct Inner {
     pub(super) waiting_for_room: usize,
     /// When the keeper looks in, at the latest.
     kept: Option<Instant>,
+    pub(super) audience: Audience,
+}
+
+/// Who is told what happens.
+#[derive(Default)]
+pub(super) struct Audience {
     subscribers: Vec<Weak<Queue>>,
+    /// There is a new state, of which those who wait for it do not know yet.
     state_changed: bool,
+    /// Threads whose answers have come, and that do not know yet.
     wakes: Vec<Thread>,
 }
 
@@ -86,9 +94,7 @@ impl Shared {
                 watching: 0,
                 waiting_for_room: 0,
                 kept: None,
-                subscribers: Vec::new(),
-                state_changed: false,
-                wakes: Vec::new(),
+                audience: Audience::default(),
             }),
             changed: Condvar::new(),
             to_write: Condvar::new(),
@@ -187,7 +193,8 @@ impl Shared {
             self.write_or_leave(&mut inner);
         }
         let over = inner.session.poll_timeout().is_none();
-        let changed = std::mem::take(&mut inner.state_changed) || inner.waiting_for_room > 0;
+        let changed =
+            std::mem::take(&mut inner.audience.state_changed) || inner.waiting_for_room > 0;
         if (changed || over) && inner.watching > 0 {
             self.changed.notify_all();
         }
@@ -198,10 +205,10 @@ impl Shared {
         if over && inner.has_thread {
             self.standby.notify_all();
         }
-        if inner.wakes.is_empty() {
+        if inner.audience.wakes.is_empty() {
             return inner;
         }
-        let wakes = std::mem::take(&mut inner.wakes);
+        let wakes = std::mem::take(&mut inner.audience.wakes);
         if !inner.slots.has_waiters() {
             inner.lead.give_way();
         }
@@ -234,27 +241,6 @@ pub(super) fn hang_up(stream: Option<Arc<Stream>>) {
     }
 }
 
-/// What is told to subscribers.
-enum News {
-    State(KeeperState, Cause),
-    Told(SessionEvent),
-}
-
-impl News {
-    #[cold]
-    fn of(event: &Event<'_, RawReply<'_>>) -> Option<Self> {
-        match event {
-            Event::State { state, cause } => Some(Self::State(*state, *cause)),
-            Event::WatchesLost { .. } => Some(Self::Told(SessionEvent::WatchesLost)),
-            Event::Notification { kind, path } => {
-                let path = (*path).to_owned();
-                Some(Self::Told(SessionEvent::Notification { kind: *kind, path }))
-            }
-            _ => None,
-        }
-    }
-}
-
 impl Inner {
     /// Whether this is the session's transport.
     pub(crate) fn is_current(&self, stream: &Arc<Stream>) -> bool {
@@ -263,96 +249,102 @@ impl Inner {
 
     /// Pulls every event and hands it to whom it concerns. Never waits for the application.
     pub(crate) fn pull_events(&mut self) {
-        self.pull(u64::MAX, &mut Err(OpError::SessionClosed));
+        while self.pull_one() {}
         if self.session.poll_timeout().is_none() {
-            for queue in self.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
+            for queue in self.audience.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
                 queue.end();
             }
         }
     }
 
-    /// Pulls events until the answer to a request is there, which then is the caller's; and goes on
-    /// if there are others to be told: what is left lies where it will be decoded. Says whether it
-    /// has come.
-    #[inline]
-    fn pull(&mut self, wanted: u64, to: &mut Result<Answer, OpError>) -> bool {
-        let mut found = false;
+    /// Pulls an event and hands it to whom it concerns; says whether there was one.
+    fn pull_one(&mut self) -> bool {
         let host = self.session.current_host();
-        while let Some(event) = self.session.poll_raw() {
-            let news = match event {
-                Event::Reply { xid, result, .. } => {
-                    let Some(place) = self.slots.answered(xid) else { continue };
-                    if place == wanted {
-                        self.slots.release(place);
-                        *to = decoded(result);
-                        found = true;
-                        if self.subscribers.is_empty()
-                            && !self.slots.has_waiters()
-                            && self.watching == 0
-                        {
-                            break;
-                        }
-                    } else if let Some(thread) = self.slots.fill(place, result) {
-                        self.wakes.push(thread);
-                    }
-                    continue;
-                }
-                Event::Notification { .. } if self.subscribers.is_empty() => continue,
-                other => News::of(&other),
-            };
-            self.tell(news, host);
+        match self.session.poll_raw() {
+            None => return false,
+            Some(Event::State { state, cause }) => self.changed(state, cause, host),
+            Some(event) => self.audience.hear(event, &mut self.slots),
         }
-        found
+        true
     }
 
-    /// Tells the subscribers what has happened; `host` is the one that was current before.
+    /// The state has changed; `host` is the one that was current before.
     #[cold]
-    fn tell(&mut self, news: Option<News>, host: HostIndex) {
-        let told = match news {
-            None => return,
-            Some(News::Told(event)) => event,
-            Some(News::State(state, cause)) => {
-                self.state_changed = true;
-                let session = &self.session;
-                let transition = Transition {
-                    state,
-                    cause,
-                    host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
-                    session_id: session.session_id(),
-                    timeout: Duration::from_millis(session.timeout().as_millis()),
-                    at: Instant::now(),
-                };
-                log::debug!("session {}: {state:?}, {cause}", transition.session_id);
-                SessionEvent::State(transition)
-            }
+    pub(super) fn changed(&mut self, state: KeeperState, cause: Cause, host: HostIndex) {
+        let session = &self.session;
+        let transition = Transition {
+            state,
+            cause,
+            host: session.host(host).map(|h| h.to_string()).unwrap_or_default(),
+            session_id: session.session_id(),
+            timeout: Duration::from_millis(session.timeout().as_millis()),
+            at: Instant::now(),
         };
-        self.publish(told);
+        log::debug!("session {}: {state:?}, {cause}", transition.session_id);
+        self.audience.state_changed = true;
+        self.audience.publish(SessionEvent::State(transition));
     }
 
-    /// The answer in a place, if it has come: then it is the caller's.
-    #[inline]
-    pub(crate) fn take(&mut self, place: u64, to: &mut Result<Answer, OpError>) -> bool {
-        if self.slots.is_answered(place) {
-            *to = self.slots.take(place, self.session.chroot());
-            return true;
+    /// The answer in a place, if it has come: then it is the caller's. What has come behind it is
+    /// left where it will be decoded, unless others are to be told.
+    pub(crate) fn take(&mut self, place: u64) -> Option<Result<Answer, OpError>> {
+        loop {
+            if self.slots.is_answered(place) {
+                return Some(self.slots.take(place, self.session.chroot()));
+            }
+            let host = self.session.current_host();
+            match self.session.poll_raw()? {
+                Event::Reply { xid, result, .. } if self.slots.answered_to(xid, place) => {
+                    let answer = decoded(result);
+                    if self.is_watched() {
+                        self.pull_events();
+                    }
+                    return Some(answer);
+                }
+                Event::State { state, cause } => self.changed(state, cause, host),
+                event => self.audience.hear(event, &mut self.slots),
+            }
         }
-        self.pull(place, to)
+    }
+
+    /// Whether anybody else waits for what comes.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        !self.audience.subscribers.is_empty() || self.slots.has_waiters() || self.watching > 0
     }
 
     /// Whether what has been pulled is still to be told to others.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        self.state_changed || !self.wakes.is_empty()
+        self.audience.state_changed || !self.audience.wakes.is_empty()
     }
 
     pub(crate) fn subscribe(&mut self) -> Arc<Queue> {
-        self.subscribers.retain(|weak| weak.strong_count() > 0);
         let queue = Arc::new(Queue::default());
         if self.session.poll_timeout().is_none() {
             queue.end();
         }
-        self.subscribers.push(Arc::downgrade(&queue));
+        self.audience.subscribers.retain(|weak| weak.strong_count() > 0);
+        self.audience.subscribers.push(Arc::downgrade(&queue));
         queue
+    }
+}
+
+impl Audience {
+    /// Tells whom it concerns.
+    pub(super) fn hear(&mut self, event: Event<'_, RawReply<'_>>, slots: &mut Slots) {
+        let told = match event {
+            Event::Reply { xid, result, .. } => {
+                self.wakes.extend(slots.answer(xid, result));
+                return;
+            }
+            Event::Notification { kind, path } if !self.subscribers.is_empty() => {
+                SessionEvent::Notification { kind, path: path.to_owned() }
+            }
+            Event::WatchesLost { .. } => SessionEvent::WatchesLost,
+            _ => return,
+        };
+        self.publish(told);
     }
 
     /// Gives an event to all subscribers; the last one gets the original.

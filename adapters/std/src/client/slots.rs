@@ -30,6 +30,8 @@ pub(crate) struct Slots {
     first: u64,
     /// The place of the oldest request in flight.
     oldest: u64,
+    /// How many requests behind that one are answered already.
+    early: usize,
     /// Answers that were not taken for so long that the row has gone on without them.
     aside: BTreeMap<u64, State>,
     /// Memory for the bodies of answers.
@@ -110,50 +112,65 @@ impl Slots {
         self.row.get_mut(usize::try_from(at).ok()?)
     }
 
-    /// The place of a request that is answered, and in flight no more.
+    /// Whether this is the place of the oldest request of all, and it is in flight.
     #[inline]
-    pub(crate) fn answered(&mut self, xid: Xid) -> Option<u64> {
+    pub(crate) const fn is_next(&self, place: u64) -> bool {
+        place == self.first && place == self.oldest && self.early == 0
+    }
+
+    /// Says whether the request that is answered is the oldest one of all and this the place where
+    /// its answer is wanted: then both are done with.
+    #[inline(always)]
+    pub(crate) fn answered_to(&mut self, xid: Xid, place: u64) -> bool {
+        let is_it = self.is_next(place)
+            && self
+                .row
+                .front()
+                .is_some_and(|slot| slot.xid == xid && matches!(slot.state, State::Pending(None)));
+        if is_it {
+            // There is nothing in it to drop.
+            std::mem::forget(self.row.pop_front());
+            self.first += 1;
+            self.oldest += 1;
+        }
+        is_it
+    }
+
+    /// The place of a request that is answered, and in flight no more.
+    fn answered(&mut self, xid: Xid) -> Option<u64> {
         let place = self.oldest;
         if self.slot(place)?.xid != xid {
             return self.answered_early(xid);
         }
         self.oldest += 1;
-        self.skip_answered();
+        while self.early > 0 && !self.is_in_flight(self.oldest) {
+            self.early -= 1;
+            self.oldest += 1;
+        }
         Some(place)
     }
 
-    /// What was answered early is not in flight any more.
-    #[inline]
-    fn skip_answered(&mut self) {
-        let oldest = self.oldest;
-        if self.slot(oldest).is_some_and(|slot| !slot.state.is_in_flight()) {
-            self.skip_all_answered();
-        }
-    }
-
-    #[cold]
-    fn skip_all_answered(&mut self) {
-        let mut place = self.oldest;
-        while self.slot(place).is_some_and(|slot| !slot.state.is_in_flight()) {
-            place += 1;
-        }
-        self.oldest = place;
+    fn is_in_flight(&mut self, place: u64) -> bool {
+        self.slot(place).is_some_and(|slot| slot.state.is_in_flight())
     }
 
     /// Answers come in order, but for those of auth packets.
     #[cold]
-    fn answered_early(&self, xid: Xid) -> Option<u64> {
+    fn answered_early(&mut self, xid: Xid) -> Option<u64> {
         let from = usize::try_from(self.oldest - self.first).ok()?;
-        let at = self.row.iter().skip(from).position(|slot| slot.xid == xid)?;
+        let is_it = |slot: &Slot| slot.xid == xid && slot.state.is_in_flight();
+        let at = self.row.iter().skip(from).position(is_it)?;
+        self.early += 1;
         Some(self.oldest + at as u64)
     }
 
     /// Puts an answer into its place, unless nobody will ask for it; returns who waits for it.
-    pub(crate) fn fill(
+    pub(crate) fn answer(
         &mut self,
-        place: u64,
+        xid: Xid,
         result: Result<RawReply<'_>, OpError>,
     ) -> Option<Thread> {
+        let place = self.answered(xid)?;
         if !matches!(self.slot(place)?.state, State::Pending(_)) {
             self.release(place);
             return None;
@@ -176,32 +193,12 @@ impl Slots {
     }
 
     /// Frees the place of an answer that is taken, or that nobody will take.
-    #[inline]
-    pub(crate) fn release(&mut self, place: u64) {
-        if place != self.first {
-            return self.release_within(place);
-        }
-        if let Some(Slot { state: State::Pending(Some(_)), .. }) = self.row.pop_front() {
-            self.parked -= 1;
-        }
-        self.first += 1;
-        if let Some(Slot { state: State::Taken, .. }) = self.row.front() {
-            self.close_up();
-        }
-    }
-
-    #[cold]
-    fn release_within(&mut self, place: u64) {
+    fn release(&mut self, place: u64) {
         if let Some(slot) = self.slot(place) {
             if let State::Pending(Some(_)) = std::mem::replace(&mut slot.state, State::Taken) {
                 self.parked -= 1;
             }
         }
-    }
-
-    /// The row begins with an answer that is not taken, if there is any.
-    #[cold]
-    fn close_up(&mut self) {
         while self.first < self.oldest {
             let Some(Slot { state: State::Taken, .. }) = self.row.front() else { return };
             self.row.pop_front();
@@ -261,7 +258,7 @@ impl Slots {
     /// Whether the answer is there.
     #[inline]
     pub(crate) fn is_answered(&mut self, place: u64) -> bool {
-        place != self.oldest && self.slot(place).is_none_or(|slot| !slot.state.is_in_flight())
+        place != self.oldest && place < self.end() && !self.is_in_flight(place)
     }
 
     /// Nobody will ask for the answer.
@@ -281,9 +278,12 @@ impl Slots {
 }
 
 /// The answer, with memory of its own.
-#[inline]
+#[inline(always)]
 pub(crate) fn decoded(result: Result<RawReply<'_>, OpError>) -> Result<Answer, OpError> {
-    Answer::from_raw(&result?).map_err(OpError::from)
+    match result {
+        Ok(reply) => Answer::from_raw(&reply),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -295,8 +295,7 @@ mod tests {
         xid: i32,
         result: Result<RawReply<'_>, OpError>,
     ) -> Option<Thread> {
-        let place = slots.answered(Xid(xid))?;
-        slots.fill(place, result)
+        slots.answer(Xid(xid), result)
     }
 
     fn raw(op: OpCode, body: &[u8]) -> Result<RawReply<'_>, OpError> {
@@ -349,8 +348,9 @@ mod tests {
         let mut slots = Slots::default();
         let places: Vec<_> = (1..=3).map(|n| slots.open(Xid(n))).collect();
         for (xid, place) in (1..).zip(places) {
-            assert_eq!(slots.answered(Xid(xid)), Some(place));
-            slots.release(place);
+            let next = place + 1;
+            assert!(!slots.answered_to(Xid(xid), next) && !slots.answered_to(Xid(9), place));
+            assert!(slots.answered_to(Xid(xid), place));
         }
         assert!(slots.row.is_empty() && slots.is_idle());
     }
