@@ -1,7 +1,7 @@
 //! What a session's own thread does: it dials, and reads when nobody else does.
 
 use std::io;
-use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -110,12 +110,54 @@ pub(super) fn dial(
     wanted: impl Fn() -> bool,
 ) -> io::Result<TcpStream> {
     let deadline = deadline(wait);
+    let addresses: Vec<SocketAddr> = (name.as_str(), *port).to_socket_addrs()?.collect();
+    connect_any(&addresses, deadline, wanted)
+}
+
+/// Connects to the first address that answers.
+fn connect_any(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+    wanted: impl Fn() -> bool,
+) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (name.as_str(), *port).to_socket_addrs()? {
-        match socket::connect(address, deadline, &wanted) {
+    for (address, others) in addresses.iter().zip((0..addresses.len()).rev()) {
+        // A silent address leaves the others their share of the time.
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
+        match socket::connect(*address, now + share, &wanted) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Socket, Type};
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_those_that_are_not() {
+        // One whose queue is full answers nobody, and refuses nobody.
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        silent.listen(0).unwrap();
+        let silent_at = silent.local_addr().unwrap().as_socket().unwrap();
+        let soon = || Instant::now() + Duration::from_millis(100);
+        let full: Vec<_> = (0..4).map(|_| socket::connect(silent_at, soon(), || true)).collect();
+        assert!(full.iter().any(Result::is_err));
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [silent_at, listener.local_addr().unwrap()];
+        let deadline = Instant::now() + Duration::from_millis(600);
+        let stream = connect_any(&addresses, deadline, || true).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+        let given_up =
+            connect_any(&addresses[..1], Instant::now() + Duration::from_secs(9), || false);
+        assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }
