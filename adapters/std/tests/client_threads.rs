@@ -172,6 +172,22 @@ fn a_deadline_is_kept_whoever_reads_and_however_long_it_meant_to() {
 }
 
 #[test]
+fn a_deadline_is_kept_in_the_first_moment_of_a_session_while_another_thread_reads() {
+    let addr = silent_server();
+    for age in (0..800).step_by(100) {
+        let zk = silent_client(addr);
+        let events = zk.events();
+        let reads = thread::spawn(move || events.recv());
+        thread::sleep(Duration::from_micros(age));
+        let start = Instant::now();
+        let left = zk.submit_within(&Request::sync("/"), Duration::from_millis(50)).unwrap();
+        assert!(matches!(reads.join().unwrap(), Some(SessionEvent::State(_))));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?} at {age}", start.elapsed());
+        assert_eq!(left.wait(), Err(OpError::Timeout));
+    }
+}
+
+#[test]
 fn many_short_sessions_leave_nothing_behind() {
     let ensemble = ensemble();
     let zk = client(&ensemble);

@@ -39,7 +39,11 @@ pub(super) fn look_after(shared: Arc<Shared>, at: Instant) -> io::Result<()> {
         thread::Builder::new().name("zk-session-keep".to_owned()).spawn(run)?;
         keeper.runs = true;
     }
-    keeper.due.push((at, shared));
+    // Sessions that have short deadlines beside long ones would be there many times.
+    match keeper.due.iter_mut().find(|(_, known)| Arc::ptr_eq(known, &shared)) {
+        Some((known, _)) => *known = at.min(*known),
+        None => keeper.due.push((at, shared)),
+    }
     if keeper.until.is_some_and(|until| at < until) {
         EARLIER.notify_one();
     }

@@ -157,18 +157,19 @@ impl Shared {
         if inner.session.poll_timeout().is_none() {
             return;
         }
-        if inner.has_thread {
-            inner = self.tell_time(inner);
-            if inner.closing || !inner.slots.is_idle() {
-                self.keep_time(&mut inner);
+        if !inner.has_thread {
+            drop(inner);
+            let adopted = self.adopt();
+            inner = self.lock();
+            if let Err(error) = adopted {
+                log::warn!("no thread for a session: {error}");
+                let again = Instant::now() + Duration::from_millis(100);
+                let _ = self.look_in_at(&mut inner, again); // there is a keeper: this is it
             }
-            return;
         }
-        drop(inner);
-        if let Err(error) = self.adopt() {
-            log::warn!("no thread for a session: {error}");
-            let again = Instant::now() + Duration::from_millis(100);
-            let _ = self.look_in_at(&mut self.lock(), again); // there is a keeper: this is it
+        inner = self.tell_time(inner);
+        if inner.closing || !inner.slots.is_idle() {
+            self.keep_time(&mut inner);
         }
     }
 
