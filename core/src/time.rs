@@ -48,6 +48,40 @@ impl Instant {
     }
 }
 
+/// A point in time, or none, in no more memory than the one takes: the far end of the clock, which
+/// does not come, stands for none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Maybe(Instant);
+
+impl Maybe {
+    pub(crate) const NONE: Self = Self(Instant(u64::MAX));
+
+    pub(crate) const fn at(at: Instant) -> Self {
+        Self(at)
+    }
+
+    pub(crate) fn get(self) -> Option<Instant> {
+        (self.0 < Self::NONE.0).then_some(self.0)
+    }
+}
+
+/// A span of time, or none, in the same way: the longest stands for none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaybeSpan(Duration);
+
+impl MaybeSpan {
+    pub(crate) const fn of(span: Option<Duration>) -> Self {
+        match span {
+            Some(span) => Self(span),
+            None => Self(Duration(Number::MAX)),
+        }
+    }
+
+    pub(crate) const fn get(self) -> Option<Duration> {
+        if self.0.0 < Number::MAX { Some(self.0) } else { None }
+    }
+}
+
 impl Duration {
     /// No time at all.
     pub const ZERO: Duration = Duration(0);

@@ -24,7 +24,7 @@ use super::event::{Cause, ExpiryReason, KeeperState};
 use super::phase::Phase;
 use super::session::ClientSession;
 use crate::error::DisconnectReason;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Maybe, MaybeSpan};
 use crate::wire::Zxid;
 
 /// What the session knows of the ensemble's view of it.
@@ -39,11 +39,11 @@ pub(super) struct Expiry {
     /// Pings not yet answered on this connection, and when the oldest of them was sent if that is
     /// known.
     pings: u32,
-    oldest_ping: Option<Instant>,
+    oldest_ping: Maybe,
     /// Hosts that closed without an answer since the session was last accepted, as bits, and since
     /// when they have done so.
     silent: u64,
-    silent_since: Option<Instant>,
+    silent_since: Maybe,
     /// The handshake under way conceals the zxid, to get an answer out of a wiped ensemble.
     bare: bool,
     /// How often in a row a server closed a connection soon after it had resumed the session.
@@ -54,7 +54,7 @@ pub(super) struct Expiry {
     stolen_after: u32,
     /// What is added to the timeout before a session is surely expired; a share of the timeout if
     /// none is set.
-    allowance: Option<Duration>,
+    allowance: MaybeSpan,
     /// Whether the session ends itself when it is surely expired.
     ends_locally: bool,
 }
@@ -67,7 +67,7 @@ impl Expiry {
 
     /// A new session begins with nothing known; the policy stays.
     pub(super) const fn reset(&mut self, now: Instant) {
-        *self = Self::with_policy(self.stolen_after, self.allowance, self.ends_locally, now);
+        *self = Self::with_policy(self.stolen_after, self.allowance.get(), self.ends_locally, now);
     }
 
     const fn with_policy(
@@ -81,14 +81,14 @@ impl Expiry {
             heard: now,
             handshake_sent: now,
             pings: 0,
-            oldest_ping: None,
+            oldest_ping: Maybe::NONE,
             silent: 0,
-            silent_since: None,
+            silent_since: Maybe::NONE,
             bare: false,
             evictions: 0,
             read_only: false,
             stolen_after,
-            allowance,
+            allowance: MaybeSpan::of(allowance),
             ends_locally,
         }
     }
@@ -99,7 +99,7 @@ impl Expiry {
 
     pub(super) const fn sent_handshake(&mut self, now: Instant) {
         self.handshake_sent = now;
-        (self.pings, self.oldest_ping) = (0, None);
+        (self.pings, self.oldest_ping) = (0, Maybe::NONE);
     }
 
     /// The ensemble has accepted the session. The grant may be shorter than the last one, and then
@@ -110,7 +110,7 @@ impl Expiry {
             self.safe_until = self.handshake_sent.after(timeout);
         }
         self.heard(now);
-        (self.silent, self.silent_since, self.bare) = (0, None, false);
+        (self.silent, self.silent_since, self.bare) = (0, Maybe::NONE, false);
     }
 
     /// A request that was sent then has been answered.
@@ -123,19 +123,20 @@ impl Expiry {
 
     /// The hosts are others: what is known of the old ones says nothing of them.
     pub(super) const fn hosts_changed(&mut self) {
-        (self.silent, self.silent_since) = (0, None);
+        (self.silent, self.silent_since) = (0, Maybe::NONE);
     }
 
     pub(super) fn sent_ping(&mut self, now: Instant) {
         if self.pings == 0 {
-            self.oldest_ping = Some(now);
+            self.oldest_ping = Maybe::at(now);
         }
         self.pings = self.pings.saturating_add(1);
     }
 
     /// Pings are answered in order, so an answer is the oldest one's.
     pub(super) fn answered_ping(&mut self, timeout: Duration) {
-        if let Some(sent) = self.oldest_ping.take().filter(|_| self.pings > 0) {
+        let oldest = core::mem::replace(&mut self.oldest_ping, Maybe::NONE);
+        if let Some(sent) = oldest.get().filter(|_| self.pings > 0) {
             self.answered(sent, timeout);
         }
         self.pings = self.pings.saturating_sub(1);
@@ -164,7 +165,7 @@ impl ClientSession<'_> {
     /// session.
     pub fn surely_expired_at(&self) -> Option<Instant> {
         let timeout = self.live.timeout;
-        let allowance = self.expiry.allowance.unwrap_or(timeout.share(4, 5));
+        let allowance = self.expiry.allowance.get().unwrap_or(timeout.share(4, 5));
         let at = self.expiry.heard.after(timeout).after(allowance);
         (self.claim().is_some() && !self.is_ending()).then_some(at)
     }
@@ -184,8 +185,10 @@ impl ClientSession<'_> {
     pub(super) fn shown_zxid(&mut self) -> Zxid {
         let expiry = &mut self.expiry;
         let all = self.hosts.all();
-        let long =
-            expiry.silent_since.is_some_and(|since| self.clock.since(since) >= self.live.timeout);
+        let long = expiry
+            .silent_since
+            .get()
+            .is_some_and(|since| self.clock.since(since) >= self.live.timeout);
         let turned_away = expiry.silent & all == all && long && self.last_zxid.0 > 0;
         // Every other attempt, so that an ensemble that comes back is met with the true zxid too.
         expiry.bare = turned_away && !expiry.bare;
@@ -198,7 +201,9 @@ impl ClientSession<'_> {
         match reason {
             DisconnectReason::ClosedInHandshake if self.claim().is_some() => {
                 self.expiry.silent |= self.hosts.bit();
-                self.expiry.silent_since.get_or_insert(self.clock);
+                if self.expiry.silent_since.get().is_none() {
+                    self.expiry.silent_since = Maybe::at(self.clock);
+                }
             }
             // SASL is cut off for other reasons.
             DisconnectReason::TransportClosed

@@ -8,7 +8,7 @@ use super::sasl::Exchange;
 use super::session::ClientSession;
 use super::submit::Replay;
 use crate::error::DisconnectReason;
-use crate::time::Duration;
+use crate::time::{Duration, Maybe};
 use crate::wire::{
     ConnectRequest, ConnectResponse, PASSWD_BYTES, Passwd, Reader, SessionId, WireError,
 };
@@ -86,7 +86,7 @@ impl ClientSession<'_> {
         self.live.timeout = timeout;
         self.expiry.accepted(self.clock, timeout, read_only);
         self.resumable |= !read_only;
-        self.give_up_at = None;
+        self.give_up_at = Maybe::NONE;
         self.established_at = self.clock;
         let state =
             if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };

@@ -33,10 +33,13 @@ impl HostIndex {
 /// [`Rebalance`] draws them.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
-    order: [u8; ConnectString::MAX_HOSTS],
+    /// What the order is drawn with whenever it is looked at, which is seldom.
+    shuffle: Rng,
     count: u8,
-    /// Where in `order` the host is that is tried or used.
+    /// Where in the order the host is that is tried or used.
     cursor: u8,
+    /// That host.
+    place: u8,
     list: u16,
     /// The host that is used, or was tried last, if it is none of this list.
     left: Option<HostIndex>,
@@ -51,30 +54,44 @@ impl Hosts {
     /// Shuffles `count` hosts, so that clients spread over an ensemble.
     pub(super) fn new(count: usize, list: u16, rng: &mut Rng) -> Self {
         let count = count.min(ConnectString::MAX_HOSTS);
-        let mut order = [0; ConnectString::MAX_HOSTS];
-        for (place, host) in order.iter_mut().zip(0..) {
-            *place = host;
-        }
-        for last in (1..count).rev() {
-            let other = rng.draw(0, Number::try_from(last).unwrap_or(0));
-            let other = usize::try_from(other).unwrap_or(last);
-            // One host alone is disjoint from nothing, and stays.
-            if let Ok([one, other]) = order.get_disjoint_mut([last, other]) {
-                core::mem::swap(one, other);
-            }
-        }
         let count = u8::try_from(count).unwrap_or(u8::MAX);
-        Self {
-            order,
+        let mut hosts = Self {
+            shuffle: Rng::new(rng.next()),
             count,
-            // The first `advance` lands on the first place.
-            cursor: count.saturating_sub(1),
+            cursor: 0,
+            place: 0,
             list,
             left: None,
             accepted: None,
             preferred: None,
             rebalance: None,
+        };
+        // The first `advance` lands on the first place.
+        hosts.go_to(count.saturating_sub(1));
+        hosts
+    }
+
+    /// The hosts in shuffled order.
+    fn order(&self) -> [u8; ConnectString::MAX_HOSTS] {
+        let mut order = [0; ConnectString::MAX_HOSTS];
+        for (place, host) in order.iter_mut().zip(0..) {
+            *place = host;
         }
+        let mut rng = self.shuffle.clone();
+        for last in (1..self.count).rev() {
+            let other = rng.draw(0, Number::from(last));
+            let other = usize::try_from(other).unwrap_or(0);
+            // One host alone is disjoint from nothing, and stays.
+            if let Ok([one, other]) = order.get_disjoint_mut([usize::from(last), other]) {
+                core::mem::swap(one, other);
+            }
+        }
+        order
+    }
+
+    fn go_to(&mut self, cursor: u8) {
+        self.cursor = cursor;
+        self.place = self.order().get(usize::from(cursor)).copied().unwrap_or(0);
     }
 
     /// One bit for each host.
@@ -101,7 +118,7 @@ impl Hosts {
     /// The host that is being tried or used, or was last.
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn current(&self) -> HostIndex {
-        self.left.unwrap_or(self.at(self.cursor))
+        self.left.unwrap_or(self.index(self.place))
     }
 
     pub(super) fn cursor(&self) -> u8 {
@@ -110,7 +127,7 @@ impl Hosts {
 
     /// The host at a place of the shuffled order.
     pub(super) fn at(&self, cursor: u8) -> HostIndex {
-        self.index(self.order.get(usize::from(cursor)).copied().unwrap_or(0))
+        self.index(self.order().get(usize::from(cursor)).copied().unwrap_or(0))
     }
 
     /// The place after another in the shuffled order.
@@ -124,7 +141,7 @@ impl Hosts {
         self.left = None;
         match self.preferred.take().or_else(|| self.draw(rng)) {
             Some(host) => self.point_at(host),
-            None => self.cursor = self.after(self.cursor),
+            None => self.go_to(self.after(self.cursor)),
         }
         self.current()
     }
@@ -175,7 +192,8 @@ impl Hosts {
 
     /// The next host that the rebalancing draws; it is over when all were tried.
     fn draw(&mut self, rng: &mut Rng) -> Option<u8> {
-        let order = self.order.get(..usize::from(self.count)).unwrap_or_default();
+        let order = if self.rebalance.is_some() { self.order() } else { return None };
+        let order = order.get(..usize::from(self.count)).unwrap_or_default();
         let host = self.rebalance.as_mut()?.draw(order, rng);
         if host.is_none() {
             self.rebalance = None;
@@ -184,8 +202,8 @@ impl Hosts {
     }
 
     fn point_at(&mut self, host: u8) {
-        let place = self.order.iter().position(|at| *at == host).unwrap_or(0);
-        self.cursor = u8::try_from(place).unwrap_or(0);
+        let cursor = self.order().iter().position(|at| *at == host).unwrap_or(0);
+        self.go_to(u8::try_from(cursor).unwrap_or(0));
     }
 
     fn index(&self, place: u8) -> HostIndex {

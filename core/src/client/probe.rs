@@ -49,13 +49,10 @@ pub(super) struct Prober {
     gap: Duration,
     /// The host last asked, in the shuffled order.
     cursor: u8,
-    turn: Turn,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    Rest { until: Instant },
-    Ask { host: HostIndex, deadline: Instant, next: Instant },
+    /// The host that is being asked; none at rest.
+    asked: Option<HostIndex>,
+    /// When it was asked; at rest, until when.
+    at: Instant,
 }
 
 impl Prober {
@@ -67,7 +64,7 @@ impl Prober {
     const PATIENCE: Duration = Duration::from_secs(1);
 
     pub(super) const fn new() -> Self {
-        Self { gap: Self::FIRST, cursor: 0, turn: Turn::Rest { until: Instant::ORIGIN } }
+        Self { gap: Self::FIRST, cursor: 0, asked: None, at: Instant::ORIGIN }
     }
 
     /// A server that can write has accepted the session, or is about to.
@@ -79,7 +76,7 @@ impl Prober {
     /// come faster.
     pub(super) fn start(&mut self, now: Instant, hosts: &Hosts) {
         self.cursor = hosts.cursor();
-        self.turn = Turn::Rest { until: now.after(self.gap) };
+        (self.asked, self.at) = (None, now.after(self.gap));
     }
 
     /// The hosts are others.
@@ -89,31 +86,25 @@ impl Prober {
     }
 
     pub(super) fn on_time(&mut self, now: Instant, hosts: &Hosts) {
-        if matches!(self.turn, Turn::Ask { deadline, .. } if now >= deadline) {
+        if self.asked.is_some() && now >= self.timeout() {
             self.rest();
         }
-        if matches!(self.turn, Turn::Rest { until } if now >= until) {
+        if self.asked.is_none() && now >= self.timeout() {
             self.gap = self.gap.share(2, 1).min(Self::LONGEST);
             self.cursor = hosts.after(self.cursor);
-            self.turn = Turn::Ask {
-                host: hosts.at(self.cursor),
-                deadline: now.after(Self::PATIENCE),
-                next: now.after(self.gap),
-            };
+            (self.asked, self.at) = (Some(hosts.at(self.cursor)), now);
         }
     }
 
+    /// The next question comes a gap after this one.
     fn rest(&mut self) {
-        if let Turn::Ask { next, .. } = self.turn {
-            self.turn = Turn::Rest { until: next };
+        if self.asked.take().is_some() {
+            self.at = self.at.after(self.gap);
         }
     }
 
     fn timeout(&self) -> Instant {
-        match self.turn {
-            Turn::Rest { until } => until,
-            Turn::Ask { deadline, .. } => deadline,
-        }
+        if self.asked.is_some() { self.at.after(Self::PATIENCE) } else { self.at }
     }
 }
 
@@ -130,10 +121,7 @@ impl ClientSession<'_> {
     /// The first question comes 100 ms after the connection, the gaps double up to 60 s, and each
     /// goes to the next host. None takes longer than a second.
     pub fn poll_probe(&self) -> Option<HostIndex> {
-        match self.prober.turn {
-            Turn::Ask { host, .. } if self.is_probing() => Some(host),
-            _ => None,
-        }
+        self.prober.asked.filter(|_| self.is_probing())
     }
 
     /// What came of asking `host`; an answer that [`poll_probe`](Self::poll_probe) does not wait for

@@ -47,8 +47,8 @@ pub(super) struct Rebalance {
     newcomers: HostSet,
     stayers: HostSet,
     /// A stayer is tried before a newcomer with this chance, in `of`.
-    stayer: Number,
-    of: Number,
+    stayer: u16,
+    of: u16,
     /// How to draw; known only to who decides, so that a session whose list never changes has no
     /// code for it.
     next: fn(&mut Self, &[u8], &mut Rng) -> Option<u8>,
@@ -82,7 +82,8 @@ impl Rebalance {
                 all.saturating_mul(before.saturating_sub(old)),
             ),
         };
-        Some(Self { newcomers, stayers, stayer, of, next: Self::next })
+        let odds = |number: Number| u16::try_from(number).unwrap_or(u16::MAX); // at most 64 * 64
+        Some(Self { newcomers, stayers, stayer: odds(stayer), of: odds(of), next: Self::next })
     }
 
     /// Draws the next host to try, in `order` among its kind; none when all were tried.
@@ -94,7 +95,7 @@ impl Rebalance {
     }
 
     fn next(&mut self, order: &[u8], rng: &mut Rng) -> Option<u8> {
-        let newcomer = rng.draw(1, self.of) > self.stayer;
+        let newcomer = rng.draw(1, Number::from(self.of)) > Number::from(self.stayer);
         let newcomer = !self.newcomers.is_empty() && (newcomer || self.stayers.is_empty());
         let from = if newcomer { &mut self.newcomers } else { &mut self.stayers };
         let host = order.iter().copied().find(|host| from.contains(*host))?;

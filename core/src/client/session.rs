@@ -20,7 +20,7 @@ use crate::error::{ConfigError, DisconnectReason};
 use crate::machine::{Io, Machine};
 use crate::rng::Rng;
 use crate::storage::{Inbox, Outbox, Queue, Storage, Text};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Maybe, MaybeSpan};
 use crate::wire::{PASSWD_BYTES, Passwd, ReplyHeader, RequestHeader, SessionId, Xid, Zxid};
 
 /// One ZooKeeper client session. It outlives any number of connections.
@@ -35,7 +35,7 @@ pub struct ClientSession<'b> {
     pub(super) requested_timeout: Duration,
     pub(super) read_only: Option<OnTime>,
     pub(super) close_timeout: Duration,
-    new_session_deadline: Option<Duration>,
+    new_session_deadline: MaybeSpan,
     pub(super) frame_limit: usize,
     pub(super) sasl: Option<&'static Exchanger>,
 
@@ -59,7 +59,7 @@ pub struct ClientSession<'b> {
     pub(super) clock: Instant,
     pub(super) established_at: Instant,
     /// When to stop looking for a server that gives a session.
-    pub(super) give_up_at: Option<Instant>,
+    pub(super) give_up_at: Maybe,
 
     pub(super) session_id: SessionId,
     pub(super) passwd: Passwd,
@@ -135,7 +135,7 @@ impl<'b> ClientSession<'b> {
             requested_timeout: config.timeout,
             read_only: config.read_only,
             close_timeout: config.close_timeout,
-            new_session_deadline: config.new_session_deadline,
+            new_session_deadline: MaybeSpan::of(config.new_session_deadline),
             frame_limit: config.frame_limit,
             expiry: Expiry::new(&config, now),
             sasl: config.sasl,
@@ -155,7 +155,7 @@ impl<'b> ClientSession<'b> {
             phase: Phase::Backoff { until: now },
             clock: now,
             established_at: now,
-            give_up_at: config.new_session_deadline.map(|span| now.after(span)),
+            give_up_at: Self::give_up(config.new_session_deadline, now),
             session_id: SessionId::NONE,
             passwd: Passwd::ZERO,
             resumable: false,
@@ -171,6 +171,10 @@ impl<'b> ClientSession<'b> {
             closing: None,
             odd_events: 0,
         })
+    }
+
+    fn give_up(span: Option<Duration>, now: Instant) -> Maybe {
+        span.map_or(Maybe::NONE, |span| Maybe::at(now.after(span)))
     }
 
     /// The session's id; none before a server has given one, and the last one after the end.
@@ -274,7 +278,7 @@ impl<'b> ClientSession<'b> {
         self.last_zxid = Zxid(0);
         self.told = KeeperState::Disconnected;
         self.closing = None;
-        self.give_up_at = self.new_session_deadline.map(|span| self.clock.after(span));
+        self.give_up_at = Self::give_up(self.new_session_deadline.get(), self.clock);
         let delay = self.backoff.draw(self.live.timeout, Duration::ZERO, &mut self.rng);
         self.phase = Phase::Backoff { until: self.clock.after(delay) };
     }
@@ -370,7 +374,7 @@ impl Machine for ClientSession<'_> {
         };
         if !self.is_ending() {
             no_later_than(self.closing.map(|closing| closing.deadline));
-            no_later_than(self.give_up_at);
+            no_later_than(self.give_up_at.get());
         }
         no_later_than(self.probe_timeout());
         no_later_than(self.local_end());

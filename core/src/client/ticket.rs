@@ -16,7 +16,7 @@ use super::registry::Registry;
 use super::session::ClientSession;
 use crate::error::ConfigError;
 use crate::storage::Storage;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Maybe};
 use crate::wire::EncodeError;
 use crate::wire::{PASSWD_BYTES, Passwd, Reader, SessionId, Writer, Xid, Zxid};
 
@@ -234,7 +234,7 @@ impl<'b> ClientSession<'b> {
         session.next_xid = ticket.next_xid;
         session.live.timeout = Duration::from_millis(ticket.timeout.into());
         session.resumable = true;
-        session.give_up_at = None;
+        session.give_up_at = Maybe::NONE;
         Ok(session)
     }
 

@@ -119,7 +119,7 @@ impl ClientSession<'_> {
             let cause = Cause::Expired(ExpiryReason::LocallyCertain);
             return self.end(KeeperState::Expired, cause);
         }
-        if self.give_up_at.is_some_and(|at| now >= at) && !self.is_ending() {
+        if self.give_up_at.get().is_some_and(|at| now >= at) && !self.is_ending() {
             return self.end(KeeperState::Closed, Cause::NeverEstablished);
         }
         if self.request_deadline().is_some_and(|at| now >= at) {
