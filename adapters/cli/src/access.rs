@@ -21,7 +21,13 @@ use crate::tls::{Secured, Tls};
 pub(crate) struct SaslArgs {
     /// Prove by SASL (DIGEST-MD5) to be USER; the password comes from --sasl-password-file, from
     /// ZKS_SASL_PASSWORD or from the terminal
-    #[arg(long = "sasl-user", value_name = "USER", env = "ZKS_SASL_USER", global = true)]
+    #[arg(
+        long = "sasl-user",
+        value_name = "USER",
+        env = "ZKS_SASL_USER",
+        hide_env_values = true,
+        global = true
+    )]
     user: Option<String>,
     /// The file whose only line is the password
     #[arg(long = "sasl-password-file", value_name = "FILE", global = true)]

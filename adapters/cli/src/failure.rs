@@ -210,18 +210,19 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage { what, .. } | Self::Other { what, .. } => f.write_str(what),
-            Self::Zk(error) => match error.code() {
-                Some(ErrorCode::NoNode) if !error.path.is_empty() => {
-                    write!(f, "{} does not exist", error.path)
+            Self::Zk(error) => {
+                let said = match error.code() {
+                    Some(ErrorCode::NoNode) => "does not exist",
+                    Some(ErrorCode::NodeExists) => "exists already",
+                    Some(ErrorCode::NotEmpty) => "has children",
+                    _ => return write!(f, "{error}"),
+                };
+                match &error.kind {
+                    _ if error.path.is_empty() => write!(f, "{error}"),
+                    ErrorKind::Item { at, .. } => write!(f, "item {at}: {} {said}", error.path),
+                    _ => write!(f, "{} {said}", error.path),
                 }
-                Some(ErrorCode::NodeExists) if !error.path.is_empty() => {
-                    write!(f, "{} exists already", error.path)
-                }
-                Some(ErrorCode::NotEmpty) if !error.path.is_empty() => {
-                    write!(f, "{} has children", error.path)
-                }
-                _ => write!(f, "{error}"),
-            },
+            }
             Self::NoNode(path) => write!(f, "{path} does not exist"),
             Self::Io { doing, source } => write!(f, "{doing}: {source}"),
             Self::Unheard => f.write_str("whoever read the output has gone"),

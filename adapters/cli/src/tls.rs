@@ -22,16 +22,40 @@ use crate::failure::Failure;
 #[command(next_help_heading = "TLS and SASL")]
 pub(crate) struct TlsArgs {
     /// Encrypt all connections and trust servers whose certificates those in FILE (PEM) vouch for
-    #[arg(long = "tls-ca", value_name = "FILE", env = "ZKS_TLS_CA", global = true)]
+    #[arg(
+        long = "tls-ca",
+        value_name = "FILE",
+        env = "ZKS_TLS_CA",
+        hide_env_values = true,
+        global = true
+    )]
     ca: Vec<PathBuf>,
     /// Show the servers the certificate in FILE (PEM)
-    #[arg(long = "tls-cert", value_name = "FILE", env = "ZKS_TLS_CERT", global = true)]
+    #[arg(
+        long = "tls-cert",
+        value_name = "FILE",
+        env = "ZKS_TLS_CERT",
+        hide_env_values = true,
+        global = true
+    )]
     cert: Option<PathBuf>,
     /// The certificate's key (PEM, not encrypted), if it is not in the same file
-    #[arg(long = "tls-key", value_name = "FILE", env = "ZKS_TLS_KEY", global = true)]
+    #[arg(
+        long = "tls-key",
+        value_name = "FILE",
+        env = "ZKS_TLS_KEY",
+        hide_env_values = true,
+        global = true
+    )]
     key: Option<PathBuf>,
     /// The name that the servers' certificates must have instead of that in --servers
-    #[arg(long = "tls-name", value_name = "NAME", env = "ZKS_TLS_NAME", global = true)]
+    #[arg(
+        long = "tls-name",
+        value_name = "NAME",
+        env = "ZKS_TLS_NAME",
+        hide_env_values = true,
+        global = true
+    )]
     name: Option<String>,
 }
 

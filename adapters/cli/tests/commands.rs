@@ -105,6 +105,7 @@ fn each_refusal_has_its_exit_code() {
     stage.run(&["stat", "/x"]).fails(10, "/x does not exist");
     stage.run(&["create", "/x/y"]).fails(10, "/x/y");
     stage.run(&["create", "/a"]).fails(11, "/a exists already");
+    stage.run(&["multi", "check / 0", "create /a"]).fails(11, "item 1: /a exists already");
     stage.run(&["set", "/a", "v", "--version", "7"]).fails(12, "BadVersion");
     stage.run(&["delete", "/a"]).fails(13, "delete -r");
     stage.run(&["acl", "set", "/a", "ip:nonsense:r"]).fails(1, "InvalidAcl");

@@ -25,6 +25,7 @@ use tls::{Authority, Identity, TlsRelay, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use zk_session_std::EmbeddedEnsemble;
+use zk_session_testkit::{RealEnsemble, ReservedPort};
 use zk_session_tokio::rustls::ServerConfig;
 
 /// An ensemble behind TLS, and files for those who come.
@@ -204,6 +205,39 @@ async fn what_is_no_tls_or_breaks_off_ends_in_time_without_a_session() {
     let on = Secured::new(server(&authority.identity(&["127.0.0.1"]), None)).await;
     let run = on.run(&["--connect-timeout", "500ms", "ls"]);
     run.fails(3, "hint: the server speaks TLS there: --tls-ca");
+}
+
+#[test]
+fn a_real_server_that_demands_certificates_is_asked_like_any_other() {
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let servers = authority.identity(&["localhost"]);
+    let both = file(dir.path(), "server.pem", &(servers.key + &servers.certificate));
+    let ca = file(dir.path(), "ca.pem", &authority.pem());
+    let Identity { certificate, key } = authority.identity(&["me"]);
+    let me = file(dir.path(), "me.pem", &(key + &certificate));
+    let port = ReservedPort::new().unwrap();
+    let builder = RealEnsemble::builder()
+        .property("secureClientPort", port.addr().port())
+        .property("secureClientPortAddress", "127.0.0.1")
+        .property("ssl.keyStore.location", &both)
+        .property("ssl.trustStore.location", &ca)
+        .system_property(
+            "zookeeper.serverCnxnFactory",
+            "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        );
+    let _ensemble = builder.start().unwrap();
+    let hosts = format!("localhost:{}", port.addr().port());
+    let with = ["--tls-ca", &ca, "--tls-cert", &me, "--connect-timeout", "20s"];
+    let run = |args: &[&str]| run_with(zks(&hosts, &[&with, args].concat()), b"");
+    assert_eq!(run(&["create", "/a", "x"]).ok(), "/a\n");
+    assert!(run(&["whoami"]).ok().contains("x509"));
+    assert_eq!(run(&["word", "ruok"]).ok(), "imok\n");
+    assert!(run(&["top", "--once"]).ok().contains("1 of 1 servers up"));
+    let anonymous = run_with(zks(&hosts, &["--tls-ca", &ca, "ls"]), b"");
+    anonymous.fails(6, "the server refuses this client: ");
+    let plain = zks(&hosts, &["--connect-timeout", "1s", "ls"]);
+    run_with(plain, b"").fails(3, "hint: ");
 }
 
 /// Whoever is asked must be bob.

@@ -110,6 +110,14 @@ fn a_shell_completes_commands_and_paths_and_keeps_a_history_without_secrets() {
     shell.shows("/application/configuration");
     shell.shows("found");
     shell.shows("> ");
+    shell.type_in("ac\t g\t /appl\t\r");
+    shell.shows("acl get /application");
+    shell.shows("world:anyone:cdrwa");
+    shell.shows("> ");
+    shell.type_in("get --ra\t /appl\t/con\t\r");
+    shell.shows("get --raw /application/configuration");
+    shell.shows("found");
+    shell.shows("> ");
     shell.type_in("auth digest me:pass42\r");
     shell.shows("auth takes no credential");
     shell.shows("> ");

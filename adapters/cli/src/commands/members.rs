@@ -8,7 +8,7 @@ use zk_session::wire::{self, CONFIG_NODE, Ustring};
 use zk_session_tokio::op::Node;
 
 use crate::failure::Failure;
-use crate::output::{Out, Show, printable, stat_fields};
+use crate::output::{FIELD, Out, Show, printable, stat_fields};
 use crate::zk::Zk;
 
 /// Show the ensemble's configuration
@@ -78,7 +78,10 @@ impl Members<'_> {
 
 impl Show for Members<'_> {
     fn human(&self, to: &mut dyn Write) -> io::Result<()> {
-        writeln!(to, "{}", printable(self.text().trim_end()))
+        match self.text().trim_end() {
+            "" => writeln!(to, "{FIELD}the servers keep no list of members{FIELD:#}"),
+            text => writeln!(to, "{}", printable(text)),
+        }
     }
 
     fn json(&self) -> Value {

@@ -22,16 +22,37 @@ pub(super) struct PathHelper {
     zk: Shared,
     runtime: Handle,
     commands: Vec<String>,
+    words: clap::Command,
 }
 
 impl PathHelper {
     pub(super) fn new(zk: Shared, runtime: Handle) -> Self {
-        let words = Words::command();
+        let mut words = Words::command();
+        words.build();
         let names = words.get_subcommands().map(|sub| sub.get_name().to_owned());
         let mut commands: Vec<String> = names.chain(["help".to_owned()]).collect();
         commands.sort_unstable();
         commands.dedup();
-        Self { zk, runtime, commands }
+        Self { zk, runtime, commands, words }
+    }
+
+    /// What a command takes beside paths, as far as its description knows: options once one is begun,
+    /// and the commands below it.
+    fn words(&self, before: &str, begun: &str) -> Vec<String> {
+        let mut command = &self.words;
+        for word in before.split_whitespace() {
+            match command.find_subcommand(word) {
+                Some(below) => command = below,
+                None => break,
+            }
+        }
+        let options = command.get_arguments().filter_map(|argument| argument.get_long());
+        let options = options.map(|long| format!("--{long}")).filter(|_| begun.starts_with('-'));
+        let below = command.get_subcommands().map(|sub| sub.get_name().to_owned());
+        let mut found: Vec<String> =
+            options.chain(below).filter(|word| word.starts_with(begun)).collect();
+        found.sort_unstable();
+        found
     }
 
     /// The paths that begin like this one.
@@ -63,7 +84,8 @@ impl Completer for PathHelper {
             "" | "help" => {
                 self.commands.iter().filter(|name| name.starts_with(begun)).cloned().collect()
             }
-            _ => self.paths(begun),
+            _ if begun.starts_with('/') => self.paths(begun),
+            before => self.words(before, begun),
         };
         let pair = |text: String| Pair { display: text.clone(), replacement: text };
         Ok((start, found.into_iter().map(pair).collect()))
