@@ -124,14 +124,15 @@ impl Shared {
         mut inner: MutexGuard<'a, Inner>,
         seen: &mut (u64, u64),
     ) -> Option<(Reader, MutexGuard<'a, Inner>)> {
-        if inner.reader.is_none() {
-            inner.lead.stands_by = true;
-            drop(self.standby.wait(inner).unwrap_or_else(PoisonError::into_inner));
-        } else if inner.lead.is_busy(*seen) {
+        if inner.lead.is_busy(*seen) {
+            // Not to be woken at the end of each of many reads.
             *seen = (inner.lead.stopped, inner.lead.asked);
             let grace = if inner.slots.is_idle() { GRACE } else { LONGER_GRACE };
             let waited = self.standby.wait_timeout(inner, grace);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
+        } else if inner.reader.is_none() {
+            inner.lead.stands_by = true;
+            drop(self.standby.wait(inner).unwrap_or_else(PoisonError::into_inner));
         } else {
             return inner.reader.take().map(|reader| (reader, inner));
         }
