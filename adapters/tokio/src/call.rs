@@ -125,7 +125,7 @@ impl<'a, O: Operation> Call<'a, O> {
         let deadline = time.map(|time| shared.after(time));
         let placed = op.request(view, wish.is_some(), |request| {
             let mut inner = shared.lock();
-            let placed = inner.place(&shared.setup().limits, request, deadline, wish);
+            let placed = inner.place(shared, request, deadline, wish);
             if leaving {
                 inner.signal();
             }

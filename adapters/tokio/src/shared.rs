@@ -204,7 +204,7 @@ impl Inner {
     /// Hands a request in: to the session, or to the line before it.
     pub(crate) fn place(
         &mut self,
-        limits: &Limits,
+        shared: &Shared,
         request: &Request<'_>,
         deadline: Option<zk_session::Instant>,
         wish: Option<Arc<Queue>>,
@@ -213,8 +213,9 @@ impl Inner {
         if self.nobody_in_line() && self.over.is_none() {
             match self.submit(request, deadline) {
                 Ok(xid) => {
-                    let place = self.slots.open(wish, None);
-                    self.slots.sent(xid, place);
+                    let slots = &mut *self.slots;
+                    let place = slots.open(wish, None);
+                    slots.sent(xid, place);
                     self.observer.asked(place, request.op(), || shown_path(request));
                     return Place::At(place);
                 }
@@ -225,7 +226,8 @@ impl Inner {
                 }
             }
         }
-        self.place_parcel(limits, Box::new(Parcel::new(request, deadline, wish)), None)
+        let parcel = Box::new(Parcel::new(request, deadline, wish));
+        self.place_parcel(&shared.setup().limits, parcel, None)
     }
 
     /// Hands a request in that the session cannot take at once. `number`: its number outside the line,

@@ -67,7 +67,8 @@ impl<'a> RawReply<'a> {
     ///
     /// # Errors
     /// See [`RawReply`].
-    #[cfg_attr(target_pointer_width = "64", inline)]
+    // Handed on it would be moved: it is large.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn data(&self) -> Result<Data<'a>, WireError> {
         Data::read(&mut self.reader(matches!(self.op, OpCode::GetData | OpCode::Reconfig))?)
     }
