@@ -73,11 +73,14 @@ impl Lot {
     /// Takes a session in.
     pub(crate) fn take_in(self: &Arc<Self>, driver: Driver, runtime: &Handle) {
         let mut bell = self.bell();
+        // A runtime without a timer has this panic, before anything has changed.
+        let attendant = (!bell.attended).then(|| Attendant::new(self.clone()));
+        bell.attended = true;
         bell.arrivals.push(driver);
         bell.call();
-        if !std::mem::replace(&mut bell.attended, true) {
-            drop(bell);
-            runtime.spawn(Attendant::new(self.clone()));
+        drop(bell);
+        if let Some(attendant) = attendant {
+            runtime.spawn(attendant);
         }
     }
 }

@@ -348,8 +348,9 @@ impl Inner {
                 let bytes = self.session.poll_transmit();
                 if let Poll::Ready(Ok(n @ 1..)) = transport.poll_write(&mut cx, bytes) {
                     self.session.handle_transmitted(clock.now(), n);
-                    let flushed = transport.poll_flush(&mut cx);
-                    if flushed.is_ready() && self.session.poll_transmit().is_empty() {
+                    // What fails, fails again for the driver, who can tell the session.
+                    let flushed = matches!(transport.poll_flush(&mut cx), Poll::Ready(Ok(())));
+                    if flushed && self.session.poll_transmit().is_empty() {
                         return;
                     }
                 }

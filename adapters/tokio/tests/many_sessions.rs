@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
-use zk_session_tokio::{Client, ErrorKind, KeeperState, Layer, Layered, WatchEvent};
+use zk_session_tokio::{Client, ErrorKind, KeeperState, Layer, Layered, OpError, WatchEvent};
 
 /// A ping every third of it.
 const TIMEOUT: Duration = Duration::from_millis(1200);
@@ -93,18 +93,22 @@ async fn an_idle_session_hears_of_its_watch_and_reconnects_beside_others() {
 }
 
 #[derive(Clone, Default)]
-struct Fragile(Arc<AtomicBool>);
+struct Fragile {
+    breaks: Arc<AtomicBool>,
+    /// What is written goes nowhere, which shows when it is flushed.
+    clogs: Arc<AtomicBool>,
+}
 
 struct Glass {
     tcp: TcpStream,
-    breaks: Arc<AtomicBool>,
+    is: Fragile,
 }
 
 impl Layer for Fragile {
     fn wrap(&self, tcp: TcpStream, _: &str) -> Layered {
-        let breaks = self.0.clone();
+        let is = self.clone();
         Box::pin(async move {
-            let stream: Box<dyn zk_session_tokio::Stream> = Box::new(Glass { tcp, breaks });
+            let stream: Box<dyn zk_session_tokio::Stream> = Box::new(Glass { tcp, is });
             Ok(stream)
         })
     }
@@ -116,7 +120,7 @@ impl AsyncRead for Glass {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        assert!(!self.breaks.load(Ordering::Relaxed), "on purpose, by a test");
+        assert!(!self.is.breaks.load(Ordering::Relaxed), "on purpose, by a test");
         Pin::new(&mut self.tcp).poll_read(cx, buffer)
     }
 }
@@ -127,10 +131,16 @@ impl AsyncWrite for Glass {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is.clogs.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is.clogs.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
@@ -147,7 +157,7 @@ async fn a_layer_that_panics_takes_down_its_own_session_and_no_other() {
     let fragile = builder().layer(Arc::new(layer.clone())).connect().await.unwrap();
     let other = builder().connect().await.unwrap();
     when_tasks_are(1).await;
-    layer.0.store(true, Ordering::Relaxed);
+    layer.breaks.store(true, Ordering::Relaxed);
     soon(async {
         let mut states = fragile.states();
         while states.changed().await.is_ok() {}
@@ -163,4 +173,26 @@ async fn a_layer_that_panics_takes_down_its_own_session_and_no_other() {
     })
     .await;
     soon(other.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_layer_that_cannot_flush_is_noticed_with_the_request() {
+    let ensemble = ensemble(1);
+    let layer = Fragile::default();
+    let builder = Client::builder(ensemble.connect_string()).timeout(Duration::from_secs(10));
+    let client = builder.layer(Arc::new(layer.clone())).connect().await.unwrap();
+    soon(client.exists("/")).await.unwrap();
+    layer.clogs.store(true, Ordering::Relaxed);
+    let lost = tokio::time::timeout(Duration::from_secs(2), client.exists("/").into_future()).await;
+    let lost = lost.expect("not only when the next ping is due").unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::Op(OpError::ConnectionLoss));
+}
+
+#[test]
+fn a_runtime_without_a_timer_panics_and_keeps_nobody_waiting() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let _inside = runtime.enter();
+    for _ in 0..2 {
+        assert!(std::panic::catch_unwind(|| Client::builder("127.0.0.1:1").start()).is_err());
+    }
 }
