@@ -16,6 +16,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Editor, ExternalPrinter};
 use tokio::runtime::Runtime;
+use zk_session::client::KeeperState;
 
 use crate::args::Settings;
 use crate::exit::Exit;
@@ -123,7 +124,7 @@ impl Lines<'_> {
         if let (Ok(printer), Some(zk)) = (editor.create_external_printer(), &*self.zk.borrow()) {
             self.tell_transitions(zk, printer);
         }
-        let prompt = format!("zks {}> ", self.settings.servers);
+        let prompt = format!("zks {}> ", short(&self.settings.servers));
         let done = loop {
             match editor.readline(&prompt) {
                 Ok(line) => {
@@ -216,12 +217,24 @@ impl Lines<'_> {
         let mut transitions = zk.client().transitions();
         self.runtime.spawn(async move {
             while let Some(change) = transitions.next().await {
+                if change.state == KeeperState::Closed {
+                    return; // who typed quit knows
+                }
                 let line = format!("{:?}: {}\n", change.state, change.cause);
                 if printer.print(line).is_err() {
                     return;
                 }
             }
         });
+    }
+}
+
+/// The servers as a prompt shows them: of many the first, and how many more.
+fn short(servers: &str) -> String {
+    let (hosts, chroot) = servers.find('/').map_or((servers, ""), |at| servers.split_at(at));
+    match hosts.split_once(',') {
+        Some((first, others)) => format!("{first}+{}{chroot}", others.split(',').count()),
+        None => servers.to_owned(),
     }
 }
 
@@ -233,4 +246,15 @@ fn history_file() -> Option<PathBuf> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = state.or_else(|| Some(env::home_dir()?.join(".local").join("state")))?;
     Some(state.join("zks").join("history"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_prompt_has_room_for_one_server() {
+        assert_eq!(super::short("h"), "h");
+        assert_eq!(super::short("h:1/app"), "h:1/app");
+        assert_eq!(super::short("h:1,i:2,j:3"), "h:1+2");
+        assert_eq!(super::short("h:1,i:2/app/a"), "h:1+1/app/a");
+    }
 }
