@@ -323,3 +323,36 @@ fn k11_a_flood_of_events_holds_up_neither_requests_nor_pings_and_takes_no_memory
     });
     assert_eq!(server.accepted(), 1);
 }
+
+#[test]
+fn a_watch_whose_answer_cannot_be_read_is_removed() {
+    const GET: i32 = 4;
+    const REMOVE_WATCHES: i32 = 18;
+    let removed = Arc::new(AtomicUsize::new(0));
+    let counted = removed.clone();
+    let server = Server::start(move |peer, _| {
+        serve(peer, |peer, asked| {
+            match asked.op {
+                // A success, which arms the watch, with metadata that is cut off.
+                GET => return peer.reply(asked.xid, 1, 0, &[0, 0, 0, 1, 7, 0, 0]),
+                REMOVE_WATCHES => counted.fetch_add(1, Ordering::SeqCst),
+                _ => 0,
+            };
+            peer.reply(asked.xid, 1, 0, &[])
+        });
+        Ok(())
+    });
+    played(Duration::from_millis(400), async || {
+        let client = connect(&server).await;
+        let error = soon(client.get("/a").watch()).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Op(OpError::Malformed(_))), "{error}");
+        soon(async {
+            while removed.load(Ordering::SeqCst) == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        soon(client.sync("/")).await.unwrap();
+        assert_eq!(removed.load(Ordering::SeqCst), 1);
+    });
+}
