@@ -194,7 +194,8 @@ impl Stream {
         if set != 0 && set <= wait && set >= wait / 4 {
             return Ok(());
         }
-        let set = (wait - wait / 4).max(1);
+        // The first wait, for the handshake, is longer than those that follow it.
+        let set = if set == 0 { wait / 4 } else { wait - wait / 4 }.max(1);
         self.socket.set_read_timeout(Some(Duration::from_millis(set)))?;
         self.timeout.store(set, Relaxed);
         Ok(())

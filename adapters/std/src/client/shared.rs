@@ -193,7 +193,7 @@ impl Shared {
         if !inner.session.poll_transmit().is_empty() {
             self.write_or_leave(&mut inner);
         }
-        let over = inner.session.poll_timeout().is_none();
+        let over = inner.session.state().is_final();
         let changed =
             std::mem::take(&mut inner.audience.state_changed) || inner.waiting_for_room > 0;
         if (changed || over) && inner.watching > 0 {
@@ -251,7 +251,7 @@ impl Inner {
     /// Pulls every event and hands it to whom it concerns. Never waits for the application.
     pub(crate) fn pull_events(&mut self) {
         while self.pull_one() {}
-        if self.session.poll_timeout().is_none() {
+        if self.session.state().is_final() {
             for queue in self.audience.subscribers.drain(..).filter_map(|weak| weak.upgrade()) {
                 queue.end();
             }

@@ -72,28 +72,31 @@ mod system {
         };
         match begun {
             Ok(()) => {}
-            Err(error) if is_under_way(&error) => {
-                while !is_settled(&stream, left())? {
-                    if left().is_zero() || !wanted() {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
+            Err(error) if is_under_way(&error) => loop {
+                let ready = wait_for(&stream, left())?;
+                if ready.intersects(PollFlags::ERR | PollFlags::HUP) {
+                    return Err(stream.take_error()?.unwrap_or(io::ErrorKind::NotConnected.into()));
                 }
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
+                if !ready.is_empty() {
+                    break;
                 }
-            }
+                if left().is_zero() || !wanted() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            },
             Err(error) => return Err(error),
         }
         stream.set_nonblocking(false)?;
         Ok(stream)
     }
 
-    /// Waits a while for the attempt to succeed or fail; says whether it has.
-    fn is_settled(stream: &TcpStream, left: Duration) -> io::Result<bool> {
+    /// Waits a while for the attempt to succeed or fail; returns what the stream is ready for.
+    fn wait_for(stream: &TcpStream, left: Duration) -> io::Result<PollFlags> {
         let wait = Timespec::try_from(left.min(LOOK_UP)).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&wait)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
+        let mut polled = [PollFd::new(stream, PollFlags::OUT)];
+        match poll(&mut polled, Some(&wait)) {
+            Ok(_) => Ok(polled.first().map_or(PollFlags::empty(), PollFd::revents)),
+            Err(rustix::io::Errno::INTR) => Ok(PollFlags::empty()),
             Err(error) => Err(error.into()),
         }
     }
