@@ -6,17 +6,22 @@ use super::phase::Phase;
 use super::rebalance::{HostSet, Own, Rebalance};
 use super::session::ClientSession;
 use crate::error::{ConfigError, DisconnectReason};
-use crate::storage::Text;
+use crate::storage::{Rare, Text};
 use crate::time::Instant;
 
 /// The connection strings that a [`HostIndex`] can mean, beside the one that the session began
 /// with, which also holds the chroot.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HostLists<'b> {
-    /// The one in use, if it is not the session's first.
-    newest: Option<Text<'b>>,
-    /// The one before with its number: the host that is being left may be in there.
-    before: Option<(u16, Option<Text<'b>>)>,
+pub(super) struct HostLists<'b>(Option<Rare<Lists<'b>>>);
+
+/// There once the list has changed.
+#[derive(Clone, Debug)]
+struct Lists<'b> {
+    /// The one in use.
+    newest: Text<'b>,
+    /// The one before with its number: the host that is being left may be in there. The session's
+    /// first if there is none.
+    before: (u16, Option<Text<'b>>),
 }
 
 /// What came of a change of the list of hosts.
@@ -114,12 +119,12 @@ impl<'b> ClientSession<'b> {
 impl<'b> HostLists<'b> {
     /// The connection string in use.
     pub(super) fn newest<'a>(&'a self, first: &'a str) -> &'a str {
-        self.newest.as_deref().unwrap_or(first)
+        self.0.as_ref().map_or(first, |lists| &lists.newest)
     }
 
     /// The name and port of a host of the list in use or of the one before.
     pub(super) fn host<'a>(&'a self, first: &'a str, host: HostIndex) -> Option<Host<'a>> {
-        let text = match &self.before {
+        let text = match self.0.as_deref().map(|lists| &lists.before) {
             Some((list, before)) if *list == host.list => before.as_deref().unwrap_or(first),
             _ => self.newest(first),
         };
@@ -127,10 +132,14 @@ impl<'b> HostLists<'b> {
     }
 
     fn replace(&mut self, text: Text<'b>, list: u16, current: HostIndex) {
-        let old = self.newest.replace(text);
+        let Some(lists) = self.0.as_deref_mut() else {
+            self.0 = Some(Rare::new(Lists { newest: text, before: (list, None) }));
+            return;
+        };
+        let old = core::mem::replace(&mut lists.newest, text);
         // While the host that is being left has not been told of, its list stays.
-        if self.before.as_ref().is_none_or(|(before, _)| current.list != *before) {
-            self.before = Some((list, old));
+        if current.list != lists.before.0 {
+            lists.before = (list, Some(old));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::connect_string::{ConnectString, Host};
 use super::rebalance::Rebalance;
 use crate::rng::Rng;
+use crate::storage::Rare;
 use crate::time::Number;
 
 /// A host of one of the session's connection strings, counted from 0 in the string's order.
@@ -47,7 +48,7 @@ pub(super) struct Hosts {
     accepted: Option<u8>,
     /// The host that must come next.
     preferred: Option<u8>,
-    rebalance: Option<Rebalance>,
+    rebalance: Option<Rare<Rebalance>>,
 }
 
 impl Hosts {
@@ -187,7 +188,7 @@ impl Hosts {
             Some(host) => self.point_at(host),
             None => self.left = Some(current),
         }
-        self.rebalance = rebalance;
+        self.rebalance = rebalance.map(Rare::new);
     }
 
     /// The next host that the rebalancing draws; it is over when all were tried.

@@ -70,15 +70,15 @@ impl ClientSession<'_> {
         watch: bool,
         deadline: Instant,
     ) -> Option<Xid> {
-        let mut wish = None;
         if watch {
             self.check_watch(path, Place::Below).ok()?;
-            wish = Some(match op {
-                OpCode::GetData => Wish::Success(WatchKind::Data),
-                OpCode::Exists => Wish::Exists,
-                _ => Wish::Success(WatchKind::Child),
-            });
         }
+        let wish = || match op {
+            _ if !watch => None,
+            OpCode::GetData => Some(Wish::Success(WatchKind::Data)),
+            OpCode::Exists => Some(Wish::Exists),
+            _ => Some(Wish::Success(WatchKind::Child)),
+        };
         let xid = self.hand_over_frame(op, path, wish, 1, deadline, |rest| {
             *rest.first_chunk_mut()? = [u8::from(watch)];
             Some(())
@@ -98,14 +98,21 @@ impl ClientSession<'_> {
         deadline: Instant,
     ) -> Option<Xid> {
         let len = data.len().checked_add(LENGTH_BYTES + 4)?;
-        self.hand_over_frame(OpCode::SetData, path, None, len, deadline, |rest| {
-            let (length, rest) = rest.split_first_chunk_mut()?;
-            *length = i32::try_from(data.len()).ok()?.to_be_bytes();
-            let (to, rest) = rest.split_at_mut_checked(data.len())?;
-            to.copy_from_slice(data);
-            *rest.first_chunk_mut()? = version.to_be_bytes();
-            Some(())
-        })
+        self.hand_over_frame(
+            OpCode::SetData,
+            path,
+            || None,
+            len,
+            deadline,
+            |rest| {
+                let (length, rest) = rest.split_first_chunk_mut()?;
+                *length = i32::try_from(data.len()).ok()?.to_be_bytes();
+                let (to, rest) = rest.split_at_mut_checked(data.len())?;
+                to.copy_from_slice(data);
+                *rest.first_chunk_mut()? = version.to_be_bytes();
+                Some(())
+            },
+        )
     }
 
     /// Hands over a request of which `behind` bytes follow the path, that `write` writes if there is
@@ -115,7 +122,7 @@ impl ClientSession<'_> {
         &mut self,
         op: OpCode,
         path: &[u8],
-        wish: Option<Wish>,
+        wish: impl FnOnce() -> Option<Wish>,
         behind: usize,
         deadline: Instant,
         write: impl FnOnce(&mut [u8]) -> Option<()>,
@@ -125,7 +132,14 @@ impl ClientSession<'_> {
         }
         let chroot = chroot(&self.connect_string, self.chroot_at);
         let xid = self.next_xid;
+        // A usual path is not `/`, which below a chroot is the chroot itself. Sums that wrap are of
+        // what does not fit either.
+        let named = chroot.len().wrapping_add(path.len());
+        let len = named.wrapping_add(behind).wrapping_add(HEAD);
+        let content = i32::try_from(len.wrapping_sub(LENGTH_BYTES)).ok()?;
+        let ahead = [content, xid.0, op.to_wire(), i32::try_from(named).ok()?];
         let (head, rest) = self.outbox.spare(TAIL_RESERVE)?.split_first_chunk_mut::<HEAD>()?;
+        BigEndian::write_i32_into(&ahead, head);
         let (to, rest) = rest.split_at_mut_checked(chroot.len())?;
         if !chroot.is_empty() {
             to.copy_from_slice(chroot.as_bytes());
@@ -133,15 +147,8 @@ impl ClientSession<'_> {
         let (to, rest) = rest.split_at_mut_checked(path.len())?;
         to.copy_from_slice(path);
         write(rest)?;
-        // All of this lies within the buffer: nothing can wrap. A usual path is not `/`, which below
-        // a chroot is the chroot itself.
-        let named = chroot.len().wrapping_add(path.len());
-        let len = named.wrapping_add(behind).wrapping_add(HEAD);
-        let content = i32::try_from(len.wrapping_sub(LENGTH_BYTES)).ok()?;
-        let ahead = [content, xid.0, op.to_wire(), i32::try_from(named).ok()?];
-        BigEndian::write_i32_into(&ahead, head);
         // Nothing has changed before there is nothing left to fail.
-        self.in_flight.push(InFlight::new(xid, op, wish, self.clock, deadline)).ok()?;
+        self.in_flight.push(InFlight::new(xid, op, wish(), self.clock, deadline)).ok()?;
         self.outbox.appended(len);
         self.next_xid = xid.next();
         self.earliest_deadline = self.earliest_deadline.min(deadline);

@@ -9,6 +9,7 @@ mod inbox;
 mod index;
 mod outbox;
 mod queue;
+mod rare;
 #[cfg(feature = "alloc")]
 mod ring;
 mod text;
@@ -21,4 +22,5 @@ pub(crate) use inbox::{Inbox, NextFrame};
 pub(crate) use index::{Index, Search};
 pub(crate) use outbox::{NoRoom, Outbox};
 pub(crate) use queue::Queue;
+pub(crate) use rare::Rare;
 pub use text::Text;
