@@ -22,9 +22,11 @@ use crate::states::Transitions;
 
 /// One ZooKeeper session, shared by all clones of this handle.
 ///
-/// A task of the session's own reads, writes, keeps time and reconnects; requests of any task are
-/// sent in the order in which they are [made](crate::Call), and pipelined. While no server is
-/// connected they wait until one is, or until the session is over; none is ever sent twice.
+/// A task in the background reads, writes, keeps time and reconnects: one for all sessions of the
+/// runtime that have little to do, and one of its own for a session that requests are made of.
+/// Requests of any task are sent in the order in which they are [made](crate::Call), and pipelined.
+/// While no server is connected they wait until one is, or until the session is over; none is ever
+/// sent twice.
 ///
 /// When the last clone is dropped the session is closed in the background; [`close`](Self::close)
 /// waits for the ensemble's word.

@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     memory: Memory,
     pub(crate) line: Lazy<Line>,
     pub(crate) watches: Lazy<Watches>,
-    /// The session's own task, when it is to be woken.
+    /// Whoever carries the session, when that is to be done.
     pub(crate) driver: Waker,
     /// The driver has been woken and has not run since.
     pub(crate) signalled: bool,
