@@ -157,6 +157,7 @@
 //! `tracing`: [what can be observed](#what-can-be-observed). `tls`: [TLS](#tls); the only feature
 //! that needs a C compiler.
 
+mod ask;
 mod body;
 mod builder;
 mod call;
