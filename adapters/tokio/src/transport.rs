@@ -18,7 +18,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub type Layered = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
 /// What lies between TCP and ZooKeeper, such as TLS: made anew for every connection, within the
-/// time that the session gives to an attempt.
+/// time that the session gives to an attempt. It and its streams are polled while the session is
+/// locked: what they do must not ask anything of the client that they carry.
 pub trait Layer: Send + Sync {
     /// Makes a stream of an open connection to `host`: the name or address that the connection
     /// string has, without brackets and port.

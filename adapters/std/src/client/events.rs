@@ -121,6 +121,10 @@ impl Queue {
 }
 
 /// A subscription to a session's events, from when it was made.
+///
+/// [`recv`](Self::recv) reads for itself and has an event as soon as it arrives. Where it is looked for
+/// otherwise, the session's own thread reads, which leaves the socket to threads that use the client at
+/// that time: a millisecond as a rule, some 40 while requests are submitted and no answer is waited for.
 pub struct Events {
     shared: Arc<Shared>,
     queue: Arc<Queue>,

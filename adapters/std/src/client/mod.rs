@@ -34,7 +34,8 @@ use shared::{Inner, Shared};
 /// One ZooKeeper session, shared by all clones of this handle.
 ///
 /// Threads that wait for answers read and write themselves; when none does, a thread of the session's
-/// own reads, keeps time and reconnects. Calls from any thread are sent in the order in which they are
+/// own reads, keeps time and reconnects. A session that lives for less than a millisecond does without.
+/// Calls from any thread are sent in the order in which they are
 /// made, and pipelined. While no server is connected a call
 /// waits until one is, or until the session is over; it is never sent twice.
 ///
