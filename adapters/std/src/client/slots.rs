@@ -243,7 +243,9 @@ impl Slots {
         if self.parked == 0 {
             return None;
         }
-        self.row.iter().find_map(|slot| match &slot.state {
+        // What lies before is answered.
+        let from = usize::try_from(self.oldest - self.first).ok()?;
+        self.row.iter().skip(from).find_map(|slot| match &slot.state {
             State::Pending(thread) => thread.clone(),
             _ => None,
         })
