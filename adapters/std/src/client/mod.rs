@@ -251,7 +251,7 @@ impl Client {
         let deadline = deadline(patience);
         let mut inner = shared.lock();
         while !inner.session.state().is_connected() {
-            if inner.session.poll_timeout().is_none() {
+            if inner.is_over() {
                 return Err(Error::new(ErrorKind::Submit(SubmitError::Ended)));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -376,11 +376,11 @@ impl Client {
     pub fn close(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
         let inner = shared.lock();
-        if inner.session.poll_timeout().is_none() {
+        if inner.is_over() {
             return Ok(());
         }
         let inner = shared.begin_close(inner);
-        let over = |inner: &mut Inner| inner.session.poll_timeout().is_none().then_some(());
+        let over = |inner: &mut Inner| inner.is_over().then_some(());
         if let Err(mut inner) = shared.lead(inner, over) {
             // The session's thread may be dialling; the deadline is kept from here.
             while let Some(wait) = shared.clock.until(inner.session.poll_timeout()) {
@@ -442,7 +442,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let shared = &self.shared;
         let inner = shared.lock();
-        if inner.session.poll_timeout().is_none() {
+        if inner.is_over() {
             return;
         }
         let mut inner = shared.begin_close(inner);

@@ -154,7 +154,7 @@ impl Shared {
     pub(super) fn look_in(&self) {
         let mut inner = self.lock();
         inner.kept = None;
-        if inner.session.poll_timeout().is_none() {
+        if inner.is_over() {
             return;
         }
         if !inner.has_thread {
@@ -243,6 +243,11 @@ pub(super) fn hang_up(stream: Option<Arc<Stream>>) {
 }
 
 impl Inner {
+    /// Whether the session is over: nothing follows, and no thread of its own stays.
+    pub(super) fn is_over(&self) -> bool {
+        self.session.poll_timeout().is_none()
+    }
+
     /// Whether this is the session's transport.
     pub(crate) fn is_current(&self, stream: &Arc<Stream>) -> bool {
         self.stream.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream))
@@ -322,7 +327,7 @@ impl Inner {
 
     pub(crate) fn subscribe(&mut self) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
-        if self.session.poll_timeout().is_none() {
+        if self.is_over() {
             queue.end();
         }
         self.audience.subscribers.retain(|weak| weak.strong_count() > 0);

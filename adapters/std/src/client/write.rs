@@ -115,7 +115,7 @@ fn write_loop(shared: &Arc<Shared>) {
     let mut inner = shared.lock();
     loop {
         inner = shared.write_out(inner);
-        if inner.session.poll_timeout().is_none() {
+        if inner.is_over() {
             return;
         }
         inner = shared.to_write.wait(inner).unwrap_or_else(PoisonError::into_inner);
